@@ -1,0 +1,56 @@
+"""What both faces stand on: the store, the services and, once started, the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from peft_tui.clock import Clock, SystemClock
+from peft_tui.credentials import Credentials
+from peft_tui.services.deployments import DeploymentService
+from peft_tui.services.lookups import Lookups
+from peft_tui.store import Store
+
+if TYPE_CHECKING:
+    from peft_tui.workers.crew import Crew
+
+
+class Backend:
+    """Wiring only. Opening it is cheap; the network is loaded by `start`."""
+
+    def __init__(self, store: Store, environ: Mapping[str, str], clock: Clock, directory: Path) -> None:
+        self.store = store
+        self.clock = clock
+        self.credentials = Credentials(environ)
+        self.deployments = DeploymentService(store, clock)
+        self.lookups = Lookups(store)
+        self._directory = directory
+        self._crew: Crew | None = None
+
+    @classmethod
+    async def open(cls, directory: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Backend:
+        """Open the store in `directory`.
+
+        Raises:
+            ConfigurationInvalid: the store cannot be used.
+        """
+        return cls(await Store.open(directory), environ, clock or SystemClock(), directory)
+
+    async def start(self) -> None:
+        """Start the workers; those whose duty another process has wait for it."""
+        from peft_tui.workers.crew import Crew
+
+        self._crew = Crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
+        await self._crew.start()
+
+    def refresh_now(self) -> None:
+        """Ask every platform once, now. Nothing happens before `start`."""
+        if self._crew is not None:
+            self._crew.refresh_now()
+
+    async def close(self) -> None:
+        """Stop the workers where they are, then close the store; the journal goes on at the next start."""
+        if self._crew is not None:
+            await self._crew.stop()
+        await self.store.close()

@@ -1,0 +1,27 @@
+"""Time spans in words, coarse enough that a calm screen stays calm."""
+
+from __future__ import annotations
+
+
+def age(seconds: float) -> str:
+    """`<1m`, `7m`, `25m`, `3h`, `2d`: changes rarely, so that a settled row is not repainted each tick."""
+    minutes = int(max(seconds, 0) // 60)
+    if minutes < 1:
+        return "<1m"
+    if minutes < 10:
+        return f"{minutes}m"
+    if minutes < 60:
+        return f"{minutes // 5 * 5}m"
+    if minutes < 48 * 60:
+        return f"{minutes // 60}h"
+    return f"{minutes // (24 * 60)}d"
+
+
+def span(seconds: float) -> str:
+    """`41s`, `1m12s`, `2h05m`: exact, for something that is going on or has ended."""
+    whole = int(max(seconds, 0))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,79 @@
+"""A deployment: what was asked for, under which remote name, and what was last seen of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from peft_tui.domain.operation import Operation
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.status import Condition, Observation, Status
+
+
+class Origin(StrEnum):
+    OURS = "ours"
+    """Made through this store."""
+    FOUND = "found"
+    """Listed by the platform, made elsewhere."""
+    ORPHAN = "orphan"
+    """Listed by the platform under a name of our making, and not in this store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One row of the table."""
+
+    id: str
+    spec: DeploymentSpec
+    origin: Origin
+    account: str
+    """`Account.id` it belongs to; empty until it is known."""
+    remote_name: str
+    """Deterministic: the platforms have no idempotency keys, so the name is ours."""
+    remote_id: str
+    """The platform's own id, empty until it is known."""
+    created_at: datetime
+    observation: Observation | None = None
+    since: datetime | None = None
+    """Since when it has this status."""
+    operation: Operation | None = None
+    """The newest one that has not ended, else the newest that failed."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def platform(self) -> str:
+        return self.spec.platform
+
+    @property
+    def status(self) -> Status:
+        """The last observation's; before the first one, what the operation lets us say."""
+        if self.observation is not None:
+            return self.observation.status
+        if self.operation is not None and self.operation.state.ended:
+            return Status.FAILED
+        if self.operation is not None and self.operation.may_bill:
+            return Status.DEPLOYING
+        return Status.PENDING
+
+    @property
+    def condition(self) -> Condition:
+        return self.observation.condition if self.observation else Condition.NONE
+
+
+_SUFFIX = re.compile(r"-[0-9a-f]{8}$")
+
+
+def remote_name(name: str, deployment_id: str, max_length: int = 60) -> str:
+    """`<slug>-<8 hex>`: the same for the same deployment, however often it is asked."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "adapter"
+    return f"{slug[: max_length - 9].rstrip('-')}-{deployment_id[:8]}"
+
+
+def looks_like_ours(name: str) -> bool:
+    """True for a remote name of our making."""
+    return bool(_SUFFIX.search(name))

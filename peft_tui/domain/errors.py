@@ -1,0 +1,114 @@
+"""What can go wrong, as a person would sort it.
+
+    PeftTuiError
+    ├── ConnectionFailed       no such host, refused, reset, the platform did not speak its protocol
+    ├── AuthenticationFailed   the key is missing, wrong, or belongs to nothing
+    ├── ConfigurationInvalid   what was asked for cannot be: said before anything is sent where possible
+    ├── ResourceUnavailable    quota, capacity, credit
+    ├── TimedOut               no answer in time
+    ├── Conflict               a name that is taken, an object that changed meanwhile
+    ├── NotFound               there is no such thing
+    └── PlatformFailed         the platform refused or broke, in its own words
+
+Each says what happened, what it means, and what to do next. `effect` says whether the request may have
+been carried out: this is what decides between "ask again" and "look first".
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class Effect(StrEnum):
+    """What a failed request did on the other side."""
+
+    NONE = "none"
+    UNKNOWN = "unknown"
+    """It was sent and not answered: it may have been carried out."""
+
+
+class PeftTuiError(Exception):
+    """The root of the tree above. `str(error)` is its message."""
+
+    kind: ClassVar[str] = "failed"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        detail: str = "",
+        effect: Effect = Effect.NONE,
+        transient: bool = False,
+        retry_after: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        """One sentence for the person."""
+        self.hint = hint
+        """What to do next."""
+        self.detail = detail
+        """The platform's own words, cleaned and shortened."""
+        self.effect = effect
+        self.transient = transient
+        """True when the same request may well succeed later without anyone changing anything."""
+        self.retry_after = retry_after
+        """Seconds the other side asked us to wait."""
+        self.status = status
+        """HTTP status, where there was one."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The `error` object of the command line's `--json` and of the store."""
+        return {"kind": self.kind, "message": self.message, "hint": self.hint, "detail": self.detail}
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> PeftTuiError:
+        """The inverse of `as_dict`, for errors read back from the store."""
+        kinds = {cls.kind: cls for cls in (PeftTuiError, *PeftTuiError.__subclasses__())}
+        cls = kinds.get(str(data.get("kind")), PeftTuiError)
+        return cls(
+            str(data.get("message", "")), hint=str(data.get("hint", "")), detail=str(data.get("detail", ""))
+        )
+
+
+class ConnectionFailed(PeftTuiError):
+    kind = "connection"
+    exit_status = 6
+
+
+class AuthenticationFailed(PeftTuiError):
+    kind = "authentication"
+    exit_status = 3
+
+
+class ConfigurationInvalid(PeftTuiError):
+    kind = "configuration"
+    exit_status = 2
+
+
+class ResourceUnavailable(PeftTuiError):
+    kind = "resource"
+    exit_status = 7
+
+
+class TimedOut(PeftTuiError):
+    kind = "timeout"
+    exit_status = 5
+
+
+class Conflict(PeftTuiError):
+    kind = "conflict"
+    exit_status = 7
+
+
+class NotFound(PeftTuiError):
+    kind = "not_found"
+    exit_status = 4
+
+
+class PlatformFailed(PeftTuiError):
+    kind = "platform"
+    exit_status = 7

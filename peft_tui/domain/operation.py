@@ -1,0 +1,88 @@
+"""An operation is what was asked for, step by step, written down before the first byte is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+AWAIT_ACTIVE = "await_active"
+"""The one step that no driver carries out: it watches what the refresh loop observes."""
+
+
+class OperationKind(StrEnum):
+    CREATE = "create"
+
+
+class OperationState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        return self in (OperationState.DONE, OperationState.FAILED)
+
+
+class StepState(StrEnum):
+    PENDING = "pending"
+    SENT = "sent"
+    """Asked for and not answered yet. Found like this at a start, it is looked up before it is sent again."""
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStep:
+    """One durable step."""
+
+    seq: int
+    key: str
+    title: str
+    state: StepState = StepState.PENDING
+    bills: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    """What later steps need: remote ids and the like. Never a secret."""
+    done: int | None = None
+    """Progress: bytes, or another count where `total` says of what."""
+    total: int | None = None
+    note: str = ""
+    """What it is doing or waiting for, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that was asked for."""
+
+    id: str
+    deployment_id: str
+    kind: OperationKind
+    state: OperationState
+    created_at: datetime
+    updated_at: datetime
+    steps: tuple[OperationStep, ...] = ()
+    error: Mapping[str, Any] | None = None
+    """`PeftTuiError.as_dict()` of what ended it, or of what it is being retried for."""
+
+    @property
+    def current(self) -> OperationStep | None:
+        """The step that is under way or next."""
+        return next((step for step in self.steps if step.state is not StepState.DONE), None)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What all finished steps left for the later ones."""
+        merged: dict[str, Any] = {}
+        for step in self.steps:
+            merged.update(step.outputs)
+        return merged
+
+    @property
+    def may_bill(self) -> bool:
+        """True when a step that costs money was begun."""
+        return any(step.bills and step.state is not StepState.PENDING for step in self.steps)

@@ -1,0 +1,96 @@
+"""What the rest of the program may ask of a platform: our verbs in, domain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from peft_tui.clock import Clock
+from peft_tui.domain.adapter import Adapter, AdapterSource
+from peft_tui.domain.spec import (
+    Account,
+    Assessment,
+    Capabilities,
+    DeploymentSpec,
+    InstanceType,
+    PlatformModel,
+)
+from peft_tui.domain.status import Observation
+
+Outputs = Mapping[str, Any]
+"""What a step leaves for later ones: remote ids and the like, JSON only, never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteDeployment:
+    """One deployment as the platform's list shows it."""
+
+    remote_id: str
+    remote_name: str
+    """The name that we would have given it: without owner or project."""
+    observation: Observation
+    adapter: str = ""
+    """The platform's name of what it serves."""
+    base_model: str = ""
+    created_at: datetime | None = None
+    needs_explaining: bool = False
+    """True when the list leaves out why it is in this state and `explain` can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """All that a step may know. A step is a function of this, so that it can be begun again anywhere."""
+
+    spec: DeploymentSpec
+    remote_name: str
+    outputs: Outputs
+    """Of all finished steps."""
+    started_at: datetime
+    """When this step was first sent: nothing older can be its doing."""
+    clock: Clock
+    report: Callable[[int | None, int | None, str], None]
+    """Progress: done, total (bytes), and a note in words."""
+
+
+class Driver(Protocol):
+    """One account at one platform.
+
+    Every verb raises `PeftTuiError` and nothing else. What an error says of its effect (`Effect`) is a
+    promise: NONE means that the platform has certainly done nothing.
+    """
+
+    capabilities: Capabilities
+
+    async def account(self) -> Account:
+        """Who the credentials belong to; asks once and remembers."""
+        ...
+
+    async def instance_types(self) -> tuple[InstanceType, ...]:
+        """The machines on offer, cheapest first."""
+        ...
+
+    async def models(self) -> tuple[PlatformModel, ...]:
+        """What the account owns there that could be deployed."""
+        ...
+
+    async def assess(self, source: AdapterSource, adapter: Adapter | None) -> Assessment:
+        """How an adapter fits. `adapter` is None when its files could not be read."""
+        ...
+
+    async def list(self) -> tuple[RemoteDeployment, ...]:
+        """Every deployment of the account with its state: one call, paged, however many there are."""
+        ...
+
+    async def explain(self, remote: RemoteDeployment) -> Observation:
+        """The same observation with the platform's reason, where the list has none."""
+        ...
+
+    async def find(self, step: str, context: StepContext) -> Outputs | None:
+        """What an earlier, unanswered attempt at `step` left behind; None when nothing is there."""
+        ...
+
+    async def act(self, step: str, context: StepContext) -> Outputs:
+        """Carry out `step` of the plan."""
+        ...

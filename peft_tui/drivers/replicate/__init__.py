@@ -1,0 +1,1 @@
+"""Replicate: model versions, deployments without a state of their own, predictions."""

@@ -1,0 +1,122 @@
+"""What Replicate can do, as data."""
+
+from __future__ import annotations
+
+from peft_tui.domain.adapter import SourceKind
+from peft_tui.domain.operation import AWAIT_ACTIVE
+from peft_tui.domain.spec import (
+    Capabilities,
+    Change,
+    CredentialField,
+    DeploymentSpec,
+    Kind,
+    NameRule,
+    PlannedStep,
+    Setting,
+    Settings,
+)
+
+SETTINGS = (
+    Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.REDEPLOY),
+    Setting(
+        "min_instances",
+        "Minimum instances",
+        Kind.INTEGER,
+        Change.REDEPLOY,
+        0,
+        minimum=0,
+        maximum=5,
+        help="0 sleeps when idle; the first request boots it",
+    ),
+    Setting("max_instances", "Maximum instances", Kind.INTEGER, Change.REDEPLOY, 1, minimum=1, maximum=20),
+    Setting("description", "Description", Kind.TEXT, Change.LIVE, help="kept here only", local=True),
+    Setting(
+        "scale_target",
+        "Auto-scaling",
+        Kind.INTEGER,
+        Change.UNSUPPORTED,
+        help="the platform scales between the bounds by its own rule",
+    ),
+    Setting(
+        "idle_timeout",
+        "Idle stop",
+        Kind.INTEGER,
+        Change.UNSUPPORTED,
+        help="a fixed few minutes, set by the platform; a minimum of 0 sleeps by itself",
+    ),
+    Setting(
+        "concurrency",
+        "Concurrency",
+        Kind.INTEGER,
+        Change.UNSUPPORTED,
+        help="fixed when the model was packaged",
+    ),
+    Setting("visibility", "Visibility", Kind.TEXT, Change.UNSUPPORTED, help="deployments are always private"),
+    Setting(
+        "timeout",
+        "Timeout",
+        Kind.INTEGER,
+        Change.UNSUPPORTED,
+        help="per request only (Cancel-After), not of a deployment",
+    ),
+    Setting(
+        "batch_size",
+        "Batch size",
+        Kind.INTEGER,
+        Change.UNSUPPORTED,
+        help="fixed when the model was packaged",
+    ),
+    Setting(
+        "environment",
+        "Environment",
+        Kind.TEXT,
+        Change.UNSUPPORTED,
+        help="the API has no environment variables for deployments",
+    ),
+)
+
+
+def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
+    """The steps of a create. A Hugging Face checkpoint becomes a model version by a training first."""
+    steps: list[PlannedStep] = []
+    if spec.source.kind is SourceKind.HUGGING_FACE:
+        steps.append(PlannedStep("model", "create a private model to import into"))
+        steps.append(PlannedStep("training", "start the import (cog-vllm)", bills=True))
+        steps.append(PlannedStep("await_training", "wait for the import"))
+    else:
+        steps.append(PlannedStep("version", "look up the model's version"))
+    steps.append(PlannedStep("deployment", "create the deployment", bills=True))
+    steps.append(PlannedStep(AWAIT_ACTIVE, "wait until it is active"))
+    return tuple(steps)
+
+
+def guard(settings: Settings) -> str:
+    if settings.get("min_instances") == 0:
+        return f"it sleeps when idle; never more than {settings.get('max_instances', 1)} at once"
+    return ""
+
+
+CAPABILITIES = Capabilities(
+    platform="replicate",
+    title="Replicate",
+    best_for="a packaged model or merged checkpoint that may sleep; billed by the second",
+    credentials=(
+        CredentialField("REPLICATE_API_TOKEN", "API token"),
+        CredentialField("REPLICATE_BASE_URL", "API address", secret=False, required=False),
+    ),
+    sources={
+        SourceKind.HUGGING_FACE: "a merged checkpoint, imported with cog-vllm",
+        SourceKind.PLATFORM: "a model of yours there, as owner/name[:version]",
+    },
+    no_sources={
+        SourceKind.DIRECTORY: "Replicate takes no adapter files: push a Cog image, or merge the adapter, "
+        "put it on Hugging Face and import that",
+    },
+    settings=SETTINGS,
+    scale_to_zero=True,
+    plan=plan,
+    guard=guard,
+    # The real limit is not documented; this one is ours [INF].
+    name_rule=NameRule(max_length=40),
+    time_to_live="seconds when warm, minutes to boot",
+)

@@ -1,0 +1,1 @@
+"""Together AI, Dedicated Model Inference (its V2 API)."""

@@ -1,0 +1,31 @@
+"""Where things lie: XDG places, or where `PEFT_TUI_DATA_DIR` and `PEFT_TUI_CONFIG_DIR` say."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def data_dir() -> Path:
+    """State: the store, the log. Not made here."""
+    return _place("PEFT_TUI_DATA_DIR", "XDG_DATA_HOME", ".local/share")
+
+
+def config_dir() -> Path:
+    """What a person edits."""
+    return _place("PEFT_TUI_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")
+
+
+def private_dir(path: Path) -> Path:
+    """`path`, made when it is not there, closed to other users."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+    return path
+
+
+def _place(own: str, xdg: str, fallback: str) -> Path:
+    if os.environ.get(own):
+        return Path(os.environ[own]).expanduser()
+    base = os.environ.get(xdg)
+    return (Path(base) if base else Path.home() / fallback) / "peft-tui"

@@ -1,0 +1,138 @@
+"""Deployments: ask for one, find one, sum them up."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from peft_tui.clock import Clock
+from peft_tui.domain.deployment import Deployment, Origin, remote_name
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
+from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.status import Status
+from peft_tui.drivers import capabilities
+from peft_tui.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The numbers of the header."""
+
+    total: int
+    active: int
+    deploying: int
+    failed: int
+    usd_per_hour: Decimal
+    """Of everything whose cost is known."""
+    unpriced: int
+    """How many bill now at a price that is not known."""
+
+
+class DeploymentService:
+    """The verbs on deployments."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def problems(self, spec: DeploymentSpec) -> dict[str, str]:
+        """What cannot be, by field (`name`, `source`, or a setting's key); empty when it can be asked for."""
+        offers = capabilities(spec.platform)
+        found = offers.problems(spec.settings)
+        if problem := offers.name_rule.problem(spec.name):
+            found["name"] = problem
+        elif await self.name_is_taken(spec.name):
+            found["name"] = "taken by another deployment here"
+        if reason := offers.no_sources.get(spec.source.kind):
+            found["source"] = reason
+        elif not spec.source.reference:
+            found["source"] = "an adapter is needed"
+        if not spec.instance_type and offers.setting("instance_type"):
+            found.setdefault("instance_type", "an instance type is needed")
+        return found
+
+    async def name_is_taken(self, name: str) -> bool:
+        return any(
+            deployment.name == name and deployment.origin is Origin.OURS
+            for deployment in await self._store.deployments.named(name)
+        )
+
+    async def deploy(self, spec: DeploymentSpec) -> Deployment:
+        """Write the intent; the operations worker carries it out, in this process or the next.
+
+        Raises:
+            ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
+        """
+        offers = capabilities(spec.platform)
+        problems = await self.problems(spec)
+        if problems.get("name", "").startswith("taken"):
+            raise Conflict(
+                f"There is a deployment named “{spec.name}” already.",
+                hint="Choose another name; nothing was sent.",
+            )
+        if problems:
+            key, sentence = next(iter(problems.items()))
+            raise ConfigurationInvalid(f"{key}: {sentence}", hint="Nothing was sent and nothing bills.")
+        now = self._clock.now()
+        deployment_id = uuid.uuid4().hex
+        deployment = Deployment(
+            deployment_id, spec, Origin.OURS, "", remote_name(spec.name, deployment_id), "", now
+        )
+        operation = Operation(
+            uuid.uuid4().hex,
+            deployment_id,
+            OperationKind.CREATE,
+            OperationState.QUEUED,
+            now,
+            now,
+            tuple(
+                OperationStep(seq, step.key, step.title, bills=step.bills)
+                for seq, step in enumerate(offers.plan(spec))
+            ),
+        )
+        async with self._store.database.transaction(durable=True) as transaction:
+            await self._store.deployments.insert(transaction, deployment)
+            await self._store.operations.insert(transaction, operation)
+        return deployment
+
+    async def find(self, name: str) -> Deployment:
+        """The one that a person means by `name`.
+
+        Raises:
+            NotFound: none.
+            Conflict: several; the message names them.
+        """
+        found = await self._store.deployments.named(name)
+        ours = [deployment for deployment in found if deployment.origin is Origin.OURS]
+        found = ours or found
+        if not found:
+            raise NotFound(f"There is no deployment named “{name}”.", hint="peft-tui list shows them all.")
+        if len(found) > 1:
+            raise Conflict(
+                f"{len(found)} deployments are named “{name}”.",
+                hint="Use one of their remote names: " + ", ".join(d.remote_name for d in found),
+            )
+        return found[0]
+
+
+def summarize(deployments: Iterable[Deployment]) -> Summary:
+    """Count, and add up what bills now."""
+    total = active = deploying = failed = unpriced = 0
+    cost = Decimal(0)
+    for deployment in deployments:
+        total += 1
+        status = deployment.status
+        active += status is Status.ACTIVE
+        deploying += status in (Status.DEPLOYING, Status.PENDING)
+        failed += status is Status.FAILED
+        observation = deployment.observation
+        if observation is None:
+            continue
+        if observation.usd_per_hour is not None:
+            cost += observation.usd_per_hour
+        elif observation.billed_instances is None or observation.billed_instances > 0:
+            unpriced += status is not Status.STOPPED
+    return Summary(total, active, deploying, failed, cost, unpriced)

@@ -1,0 +1,123 @@
+"""Questions to the platforms that a screen may have, and their answers in the store.
+
+A screen asks with `want` and goes on; a worker writes the answer, and a notice brings the screen back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.spec import Account, Assessment, InstanceType, PlatformModel
+from peft_tui.store import Store
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+
+class Topic(StrEnum):
+    ACCOUNT = "account"
+    """Who the credentials belong to → `Account`."""
+    INSTANCE_TYPES = "instance types"
+    """→ `tuple[InstanceType, ...]`"""
+    MODELS = "models"
+    """What lies at the platform already → `tuple[PlatformModel, ...]`."""
+    ADAPTER = "adapter"
+    """What the adapter's own files say → `Adapter`. Asked of no platform."""
+    ASSESSMENT = "assessment"
+    """How it fits the platform → `Assessment`."""
+
+
+_TYPES: dict[Topic, Any] = {
+    Topic.ACCOUNT: Account,
+    Topic.INSTANCE_TYPES: tuple[InstanceType, ...],
+    Topic.MODELS: tuple[PlatformModel, ...],
+    Topic.ADAPTER: Adapter,
+    Topic.ASSESSMENT: Assessment,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One thing to find out."""
+
+    platform: str
+    topic: Topic
+    source: AdapterSource | None = None
+    """For ADAPTER and ASSESSMENT."""
+
+    @property
+    def subject(self) -> str:
+        return f"{self.source.kind}:{self.source.reference}" if self.source else ""
+
+    @staticmethod
+    def adapter(source: AdapterSource) -> Question:
+        return Question("", Topic.ADAPTER, source)
+
+    @staticmethod
+    def from_subject(platform: str, topic: str, subject: str) -> Question:
+        """The inverse of `subject`, for change notices."""
+        kind, _, reference = subject.partition(":")
+        source = AdapterSource(SourceKind(kind), reference) if subject else None
+        return Question(platform, Topic(topic), source)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """The newest answer; exactly one of `value` and `error` is there."""
+
+    fetched_at: datetime
+    value: T | None
+    error: PeftTuiError | None
+
+
+class Lookups:
+    """Ask, and read what is known."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.carry_out: Callable[[Question], None] = lambda question: None
+        """Set by the worker that finds out."""
+
+    def want(self, question: Question) -> None:
+        """Have it found out, soon; asking twice while it is under way is one question."""
+        self.carry_out(question)
+
+    async def answer(self, question: Question) -> Answer[Any] | None:
+        """What is known; None when it was never found out."""
+        entry = await self._store.catalog.get(question.platform, question.topic, question.subject)
+        if entry is None:
+            return None
+        value = _adapter_for(question.topic).validate_json(entry.value) if entry.value is not None else None
+        error = PeftTuiError.from_dict(dict(entry.error)) if entry.error else None
+        return Answer(entry.fetched_at, value, error)
+
+    async def write(
+        self, question: Question, at: datetime, value: object = None, error: PeftTuiError | None = None
+    ) -> None:
+        """For the worker: keep what was found out."""
+        text = None if error else _adapter_for(question.topic).dump_json(value).decode()
+        await self._store.catalog.put(
+            question.platform,
+            question.topic,
+            question.subject,
+            at,
+            text,
+            error.as_dict() if error else None,
+        )
+
+
+@cache
+def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
+    # pydantic costs more than the first frame may: it is loaded when the first question is asked.
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_TYPES[topic])

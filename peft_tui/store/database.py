@@ -1,0 +1,180 @@
+"""The connection: write-ahead log, short transactions, and notices of what changed.
+
+Every row that a screen shows carries the number of the transaction that wrote it last. After a commit, ours
+or another process's, the rows above the last known number are what changed: one way to tell a screen, whoever
+did the writing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiosqlite
+
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
+from peft_tui.paths import private_dir
+from peft_tui.store.migrations import migrate
+
+BUSY_TIMEOUT_MS = 5_000
+_LOCK_ATTEMPTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one or several transactions touched."""
+
+    deployments: frozenset[str] = frozenset()
+    platforms: frozenset[str] = frozenset()
+    catalog: frozenset[tuple[str, str, str]] = frozenset()
+    """platform, topic, subject"""
+
+    def __bool__(self) -> bool:
+        return bool(self.deployments or self.platforms or self.catalog)
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open writing transaction. `revision` goes into every row that it writes."""
+
+    connection: aiosqlite.Connection
+    revision: int
+
+
+class Database:
+    """Two connections: one that writes, one that reads and never waits for a disk."""
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._writing = asyncio.Lock()
+        self._announcing = asyncio.Lock()
+        self._announced = 0
+        self._data_version = -1
+        self._listeners: list[Callable[[Changes], None]] = []
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Open or make the file (0600, in a directory of mode 0700) and bring it to the newest layout.
+
+        Raises:
+            ConfigurationInvalid: not a store, written by a newer version, or not accessible.
+        """
+        connections: list[aiosqlite.Connection] = []
+        try:
+            private_dir(path.parent)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            path.chmod(0o600)
+            for _ in range(2):
+                connection = await aiosqlite.connect(path, isolation_level=None)
+                connections.append(connection)
+                connection.row_factory = sqlite3.Row
+                await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+                await connection.execute("PRAGMA journal_mode = WAL")
+                await connection.execute("PRAGMA synchronous = NORMAL")
+                await connection.execute("PRAGMA foreign_keys = ON")
+            await migrate(connections[0])
+            database = cls(path, *connections)
+            row = await database.one("SELECT revision FROM clockwork")
+            database._announced = int(row["revision"]) if row else 0
+            database._data_version = await database._read_data_version()
+        except (OSError, sqlite3.Error, PeftTuiError) as error:
+            for connection in connections:
+                await connection.close()
+            if isinstance(error, PeftTuiError):
+                raise
+            raise ConfigurationInvalid(
+                f"The store {path} cannot be opened: {error}.",
+                hint="Nothing was changed. Set PEFT_TUI_DATA_DIR elsewhere, or move the file aside.",
+            ) from error
+        return database
+
+    async def close(self) -> None:
+        for connection in (self._reader, self._writer):
+            with suppress(sqlite3.Error, ValueError):
+                await connection.close()
+
+    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+        """Call `listener` with every change from now on; the answer ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @asynccontextmanager
+    async def transaction(self, *, durable: bool = False) -> AsyncIterator[Transaction]:
+        """Write, all or nothing, then announce.
+
+        Args:
+            durable: on the disk before this returns (`synchronous=FULL`). For intents and what costs money;
+                an observation can be made again.
+        """
+        async with self._writing:
+            # A pragma inside a transaction does nothing, so it is set before.
+            await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            await self._begin()
+            try:
+                cursor = await self._writer.execute(
+                    "UPDATE clockwork SET revision = revision + 1 RETURNING revision"
+                )
+                row = await cursor.fetchone()
+                assert row is not None
+                yield Transaction(self._writer, int(row["revision"]))
+                await self._writer.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    await self._writer.execute("ROLLBACK")
+                raise
+        await self.announce()
+
+    async def _begin(self) -> None:
+        # SQLite's busy handler is not fair: a writer can starve past its time-out while others get in.
+        for attempt in range(_LOCK_ATTEMPTS):
+            try:
+                await self._writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or attempt == _LOCK_ATTEMPTS - 1:
+                    raise
+
+    async def all(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
+        return list(await self._reader.execute_fetchall(sql, parameters))
+
+    async def one(self, sql: str, *parameters: object) -> sqlite3.Row | None:
+        rows = await self.all(sql, *parameters)
+        return rows[0] if rows else None
+
+    async def notice_others(self) -> None:
+        """Announce what another process wrote since the last look. Cheap when nobody did."""
+        version = await self._read_data_version()
+        if version != self._data_version:
+            self._data_version = version
+            await self.announce()
+
+    async def announce(self) -> None:
+        """Tell the listeners what changed since they were told last."""
+        async with self._announcing:
+            since = self._announced
+            row = await self.one("SELECT revision FROM clockwork")
+            if row is None or row["revision"] == since:
+                return
+            self._announced = row["revision"]
+            deployments = await self.all("SELECT id FROM deployments WHERE revision > ?", since)
+            platforms = await self.all("SELECT platform FROM platforms WHERE revision > ?", since)
+            catalog = await self.all("SELECT platform, topic, subject FROM catalog WHERE revision > ?", since)
+        changes = Changes(
+            frozenset(row["id"] for row in deployments),
+            frozenset(row["platform"] for row in platforms),
+            frozenset((row["platform"], row["topic"], row["subject"]) for row in catalog),
+        )
+        if changes:
+            for listener in tuple(self._listeners):
+                listener(changes)
+
+    async def _read_data_version(self) -> int:
+        row = await self.one("PRAGMA data_version")
+        return int(row[0]) if row else 0

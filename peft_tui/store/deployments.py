@@ -1,0 +1,233 @@
+"""Deployments, what was last seen of them, and the history of it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+
+from peft_tui.domain.adapter import AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment, Origin
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.store.database import Database, Transaction
+from peft_tui.store.operations import Operations
+
+_SELECT = """
+    SELECT deployments.*, platforms.listed_at AS listed_at
+    FROM deployments LEFT JOIN platforms USING (platform)
+"""
+_OBSERVED = """status = ?, condition = ?, platform_status = ?, reason = ?, ready_instances = ?,
+    billed_instances = ?, min_instances = ?, max_instances = ?, instance_type = ?, usd_per_hour = ?,
+    endpoint_url = ?, model = ?"""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One change of what the platform said."""
+
+    observed_at: datetime
+    status: Status
+    condition: Condition
+    platform_status: str
+    reason: str
+    ready_instances: int | None
+
+
+class Deployments:
+    """The queries on deployments and observations."""
+
+    def __init__(self, database: Database, operations: Operations) -> None:
+        self._db = database
+        self._operations = operations
+
+    async def all(self) -> list[Deployment]:
+        """Every deployment, oldest first."""
+        rows = await self._db.all(f"{_SELECT} ORDER BY created_at, name")
+        return await self._with_operations([_deployment(row) for row in rows])
+
+    async def some(self, ids: Iterable[str]) -> list[Deployment]:
+        """Those of `ids` that exist."""
+        wanted = json.dumps(list(ids))
+        rows = await self._db.all(f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))", wanted)
+        return await self._with_operations([_deployment(row) for row in rows])
+
+    async def get(self, deployment_id: str) -> Deployment | None:
+        return next(iter(await self.some([deployment_id])), None)
+
+    async def named(self, name: str) -> list[Deployment]:
+        """Those that a person may mean by `name`: its name, its remote name or its id."""
+        rows = await self._db.all(
+            f"{_SELECT} WHERE name = ?1 OR remote_name = ?1 OR id = ?1 ORDER BY created_at", name
+        )
+        return await self._with_operations([_deployment(row) for row in rows])
+
+    async def of_account(self, platform: str, account: str) -> list[Deployment]:
+        """What the platform may list for this account, those included whose account is not known yet."""
+        rows = await self._db.all(f"{_SELECT} WHERE platform = ? AND account IN (?, '')", platform, account)
+        return [_deployment(row) for row in rows]
+
+    async def history(self, deployment_id: str, limit: int = 50) -> list[HistoryLine]:
+        """The newest `limit` changes, oldest first."""
+        rows = await self._db.all(
+            "SELECT * FROM observations WHERE deployment_id = ?"
+            " ORDER BY observed_at DESC, rowid DESC LIMIT ?",
+            deployment_id,
+            limit,
+        )
+        return [
+            HistoryLine(
+                datetime.fromisoformat(row["observed_at"]),
+                Status(row["status"]),
+                Condition(row["condition"]),
+                row["platform_status"],
+                row["reason"],
+                row["ready_instances"],
+            )
+            for row in reversed(rows)
+        ]
+
+    async def insert(self, transaction: Transaction, deployment: Deployment) -> None:
+        spec = deployment.spec
+        await transaction.connection.execute(
+            "INSERT INTO deployments (id, name, platform, account, origin, source_kind, source_reference,"
+            " base_model, settings, remote_name, remote_id, created_at, revision)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                deployment.id,
+                spec.name,
+                spec.platform,
+                deployment.account,
+                deployment.origin,
+                spec.source.kind,
+                spec.source.reference,
+                spec.base_model,
+                json.dumps(dict(spec.settings)),
+                deployment.remote_name,
+                deployment.remote_id,
+                deployment.created_at.isoformat(),
+                transaction.revision,
+            ),
+        )
+
+    async def belongs_to(self, deployment_id: str, account: str) -> None:
+        """Write down whose it is, as soon as that is known."""
+        async with self._db.transaction(durable=True) as transaction:
+            await transaction.connection.execute(
+                "UPDATE deployments SET account = ?, revision = ? WHERE id = ? AND account = ''",
+                (account, transaction.revision, deployment_id),
+            )
+
+    async def observe(
+        self,
+        transaction: Transaction,
+        deployment: Deployment,
+        observation: Observation,
+        *,
+        remote_id: str = "",
+        account: str = "",
+        listed: bool = True,
+    ) -> None:
+        """Write what was seen of one deployment; a line of history when it says something new."""
+        before = deployment.observation
+        news = before is None or not before.says_the_same_as(observation)
+        same_status = before is not None and before.status is observation.status
+        since = deployment.since if same_status and deployment.since else observation.observed_at
+        when = observation.observed_at.isoformat()
+        await transaction.connection.execute(
+            f"UPDATE deployments SET {_OBSERVED}, observed_at = ?, since = ?, listed = ?, revision = ?,"
+            " remote_id = CASE WHEN ? <> '' THEN ? ELSE remote_id END,"
+            " account = CASE WHEN account = '' THEN ? ELSE account END WHERE id = ?",
+            (
+                observation.status,
+                observation.condition,
+                observation.platform_status,
+                observation.reason,
+                observation.ready_instances,
+                observation.billed_instances,
+                observation.min_instances,
+                observation.max_instances,
+                observation.instance_type,
+                None if observation.usd_per_hour is None else str(observation.usd_per_hour),
+                observation.endpoint_url,
+                observation.model,
+                when,
+                since.isoformat(),
+                listed,
+                transaction.revision,
+                remote_id,
+                remote_id,
+                account,
+                deployment.id,
+            ),
+        )
+        if news:
+            await transaction.connection.execute(
+                "INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    deployment.id,
+                    when,
+                    observation.status,
+                    observation.condition,
+                    observation.platform_status,
+                    observation.reason,
+                    observation.ready_instances,
+                    observation.min_instances,
+                    observation.max_instances,
+                    observation.instance_type,
+                ),
+            )
+
+    async def _with_operations(self, deployments: list[Deployment]) -> list[Deployment]:
+        """The same with the operation that each one's row should show."""
+        shown = await self._operations.shown({deployment.id for deployment in deployments})
+        return [
+            replace(deployment, operation=shown[deployment.id]) if deployment.id in shown else deployment
+            for deployment in deployments
+        ]
+
+
+def _deployment(row: sqlite3.Row) -> Deployment:
+    spec = DeploymentSpec(
+        row["name"],
+        row["platform"],
+        AdapterSource(SourceKind(row["source_kind"]), row["source_reference"]),
+        row["base_model"],
+        json.loads(row["settings"]),
+    )
+    return Deployment(
+        row["id"],
+        spec,
+        Origin(row["origin"]),
+        row["account"],
+        row["remote_name"],
+        row["remote_id"],
+        datetime.fromisoformat(row["created_at"]),
+        _observation(row) if row["status"] is not None else None,
+        datetime.fromisoformat(row["since"]) if row["since"] else None,
+    )
+
+
+def _observation(row: sqlite3.Row) -> Observation:
+    # Unchanged rows are not rewritten: being on the platform's last list is their last observation.
+    observed_at = row["observed_at"]
+    if row["listed"] and row["listed_at"] and row["listed_at"] > observed_at:
+        observed_at = row["listed_at"]
+    return Observation(
+        Status(row["status"]),
+        datetime.fromisoformat(observed_at),
+        row["platform_status"],
+        row["reason"],
+        Condition(row["condition"]),
+        row["ready_instances"],
+        row["billed_instances"],
+        row["min_instances"],
+        row["max_instances"],
+        row["instance_type"],
+        Decimal(row["usd_per_hour"]) if row["usd_per_hour"] is not None else None,
+        row["endpoint_url"],
+        row["model"],
+    )

@@ -1,0 +1,142 @@
+"""The layout of the store: named steps, each applied once, in order, and written down by name."""
+
+from __future__ import annotations
+
+import aiosqlite
+
+from peft_tui.domain.errors import ConfigurationInvalid
+
+MIGRATIONS: dict[str, str] = {
+    "first layout": """
+        CREATE TABLE clockwork (revision INTEGER NOT NULL);
+        INSERT INTO clockwork VALUES (0);
+
+        -- status … model are the last observation; `listed` says that the platform's last list had it, and
+        -- then platforms.listed_at is when it was observed: an unchanged row costs no write.
+        CREATE TABLE deployments (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            platform TEXT NOT NULL,
+            account TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            source_kind TEXT NOT NULL,
+            source_reference TEXT NOT NULL,
+            base_model TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            remote_name TEXT NOT NULL,
+            remote_id TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            status TEXT,
+            condition TEXT,
+            platform_status TEXT,
+            reason TEXT,
+            ready_instances INTEGER,
+            billed_instances INTEGER,
+            min_instances INTEGER,
+            max_instances INTEGER,
+            instance_type TEXT,
+            usd_per_hour TEXT,
+            endpoint_url TEXT,
+            model TEXT,
+            observed_at TEXT,
+            since TEXT,
+            listed INTEGER NOT NULL DEFAULT 0,
+            revision INTEGER NOT NULL
+        );
+        CREATE UNIQUE INDEX deployments_by_remote_name ON deployments (platform, account, remote_name);
+        CREATE INDEX deployments_by_revision ON deployments (revision);
+
+        CREATE TABLE observations (
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            observed_at TEXT NOT NULL,
+            status TEXT NOT NULL,
+            condition TEXT NOT NULL,
+            platform_status TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            ready_instances INTEGER,
+            min_instances INTEGER,
+            max_instances INTEGER,
+            instance_type TEXT NOT NULL
+        );
+        CREATE INDEX observations_by_deployment ON observations (deployment_id, observed_at);
+
+        CREATE TABLE operations (
+            id TEXT PRIMARY KEY,
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            state TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            error TEXT
+        );
+        CREATE INDEX operations_by_deployment ON operations (deployment_id, created_at);
+
+        CREATE TABLE operation_steps (
+            operation_id TEXT NOT NULL REFERENCES operations (id) ON DELETE CASCADE,
+            seq INTEGER NOT NULL,
+            key TEXT NOT NULL,
+            title TEXT NOT NULL,
+            state TEXT NOT NULL,
+            bills INTEGER NOT NULL,
+            started_at TEXT,
+            finished_at TEXT,
+            outputs TEXT NOT NULL,
+            done INTEGER,
+            total INTEGER,
+            note TEXT NOT NULL,
+            PRIMARY KEY (operation_id, seq)
+        );
+
+        CREATE TABLE platforms (
+            platform TEXT PRIMARY KEY,
+            listed_at TEXT,
+            failing_since TEXT,
+            error TEXT,
+            revision INTEGER NOT NULL
+        );
+        CREATE INDEX platforms_by_revision ON platforms (revision);
+
+        CREATE TABLE catalog (
+            platform TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            fetched_at TEXT NOT NULL,
+            value TEXT,
+            error TEXT,
+            revision INTEGER NOT NULL,
+            PRIMARY KEY (platform, topic, subject)
+        );
+        CREATE INDEX catalog_by_revision ON catalog (revision);
+    """,
+}
+
+
+async def migrate(connection: aiosqlite.Connection) -> None:
+    """Bring the file to the newest layout; each step is one transaction.
+
+    Raises:
+        ConfigurationInvalid: the file has steps that this version does not know.
+    """
+    await connection.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT)")
+    applied = {row[0] for row in await connection.execute_fetchall("SELECT name FROM migrations")}
+    if unknown := applied - MIGRATIONS.keys():
+        raise ConfigurationInvalid(
+            f"A newer peft-tui wrote the store (it has “{sorted(unknown)[0]}”). Nothing was changed.",
+            hint="Upgrade peft-tui, or set PEFT_TUI_DATA_DIR to another directory.",
+        )
+    for name, script in MIGRATIONS.items():
+        if name in applied:
+            continue
+        await connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Two processes may meet a new file at once: the second finds the step done.
+            rows = await connection.execute_fetchall("SELECT 1 FROM migrations WHERE name = ?", (name,))
+            if not list(rows):
+                for statement in script.split(";\n"):
+                    if statement.strip():
+                        await connection.execute(statement)
+                await connection.execute("INSERT INTO migrations VALUES (?, datetime('now'))", (name,))
+            await connection.execute("COMMIT")
+        except BaseException:
+            await connection.execute("ROLLBACK")
+            raise
