@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +40,8 @@ class Backend:
 
     async def start(self) -> None:
         """Start the workers; those whose duty another process has wait for it."""
-        from peft_tui.workers.crew import Crew
-
-        self._crew = Crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
+        crew = await asyncio.to_thread(_load_crew)
+        self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
         await self._crew.start()
 
     def refresh_now(self) -> None:
@@ -54,3 +54,12 @@ class Backend:
         if self._crew is not None:
             await self._crew.stop()
         await self.store.close()
+
+
+def _load_crew() -> type[Crew]:
+    """In a thread: httpx and pydantic take longer to import than a key press may wait."""
+    from peft_tui.drivers import load_drivers
+    from peft_tui.workers.crew import Crew
+
+    load_drivers()
+    return Crew

@@ -67,7 +67,8 @@ class PeftTuiError(Exception):
     @staticmethod
     def from_dict(data: dict[str, Any]) -> PeftTuiError:
         """The inverse of `as_dict`, for errors read back from the store."""
-        kinds = {cls.kind: cls for cls in (PeftTuiError, *PeftTuiError.__subclasses__())}
+        tree: tuple[type[PeftTuiError], ...] = (PeftTuiError, *PeftTuiError.__subclasses__())
+        kinds = {cls.kind: cls for cls in tree}
         cls = kinds.get(str(data.get("kind")), PeftTuiError)
         return cls(
             str(data.get("message", "")), hint=str(data.get("hint", "")), detail=str(data.get("detail", ""))

@@ -1,18 +1,26 @@
 """The platforms, one folder each behind one protocol.
 
 A new platform is a folder here with `declaration.py` (what it can do, as data; imports nothing heavy) and
-`driver.py` (its verbs), its name in `PLATFORMS`, and a folder in the sandbox.
+`driver.py` (its verbs), its name in `_DRIVERS`, and a folder in the sandbox.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.spec import Capabilities
 
-PLATFORMS = ("together", "replicate")
+if TYPE_CHECKING:
+    from peft_tui.clock import Clock
+    from peft_tui.credentials import Credentials
+    from peft_tui.drivers.protocol import Driver
+    from peft_tui.drivers.transport import Network
+
+_DRIVERS = {"together": "TogetherDriver", "replicate": "ReplicateDriver"}
+PLATFORMS = tuple(_DRIVERS)
 
 
 @cache
@@ -29,3 +37,21 @@ def capabilities(platform: str) -> Capabilities:
     declared = import_module(f"peft_tui.drivers.{platform}.declaration").CAPABILITIES
     assert isinstance(declared, Capabilities)
     return declared
+
+
+def open_driver(platform: str, network: Network, credentials: Credentials, clock: Clock) -> Driver:
+    """The driver of `platform`, with the credentials that are there. Loads pydantic and httpx.
+
+    Raises:
+        AuthenticationFailed: there are none.
+        ConfigurationInvalid: an address or a price table that cannot be used.
+    """
+    module = import_module(f"peft_tui.drivers.{platform}.driver")
+    driver: Driver = getattr(module, _DRIVERS[platform])(network, credentials, clock)
+    return driver
+
+
+def load_drivers() -> None:
+    """Import all of them, which takes longer than a key press may wait: for a thread."""
+    for platform in PLATFORMS:
+        import_module(f"peft_tui.drivers.{platform}.driver")

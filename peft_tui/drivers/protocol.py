@@ -79,12 +79,16 @@ class Driver(Protocol):
         """How an adapter fits. `adapter` is None when its files could not be read."""
         ...
 
-    async def list(self) -> tuple[RemoteDeployment, ...]:
+    async def deployments(self) -> tuple[RemoteDeployment, ...]:
         """Every deployment of the account with its state: one call, paged, however many there are."""
         ...
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         """The same observation with the platform's reason, where the list has none."""
+        ...
+
+    def repeatable(self, step: str) -> bool:
+        """True when `step` may simply be done again: it only reads, or doing it twice is doing it once."""
         ...
 
     async def find(self, step: str, context: StepContext) -> Outputs | None:

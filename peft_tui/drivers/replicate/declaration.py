@@ -29,6 +29,15 @@ SETTINGS = (
         help="0 sleeps when idle; the first request boots it",
     ),
     Setting("max_instances", "Maximum instances", Kind.INTEGER, Change.REDEPLOY, 1, minimum=1, maximum=20),
+    Setting(
+        "probe",
+        "Probe",
+        Kind.CHOICE,
+        Change.CREATE_ONLY,
+        "yes",
+        choices=(("yes", "send one short request"), ("no", "wait for the first real one")),
+        help="Replicate tells no state: only a request proves that it boots; billed by the second",
+    ),
     Setting("description", "Description", Kind.TEXT, Change.LIVE, help="kept here only", local=True),
     Setting(
         "scale_target",
@@ -86,7 +95,9 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     else:
         steps.append(PlannedStep("version", "look up the model's version"))
     steps.append(PlannedStep("deployment", "create the deployment", bills=True))
-    steps.append(PlannedStep(AWAIT_ACTIVE, "wait until it is active"))
+    if spec.text("probe", "yes") == "yes":
+        steps.append(PlannedStep("probe", "send one short request", bills=True))
+        steps.append(PlannedStep(AWAIT_ACTIVE, "wait until it is active"))
     return tuple(steps)
 
 

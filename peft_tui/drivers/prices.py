@@ -1,0 +1,55 @@
+"""Prices that no API tells: a dated table that ships with the driver, and the person's own on top."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal, InvalidOperation
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.money import Price, Provenance
+from peft_tui.paths import config_dir
+
+FILE = "prices.toml"
+
+
+def price_table(platform: str) -> dict[str, Price]:
+    """Price by instance type.
+
+    Raises:
+        ConfigurationInvalid: the person's own file is not what it should be; the message names the line.
+    """
+    shipped = resources.files(f"peft_tui.drivers.{platform}").joinpath(FILE).read_text("utf-8")
+    table = _read(shipped, platform, FILE)
+    own = config_dir() / FILE
+    try:
+        table |= _read(own.read_text("utf-8"), platform, str(own))
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationInvalid(f"{own} cannot be read: {error}.", hint="Mend or remove it.") from error
+    return table
+
+
+def _read(text: str, platform: str, name: str | Path) -> dict[str, Price]:
+    try:
+        section: Any = tomllib.loads(text).get(platform, {})
+        source, as_of = str(section.get("source", name)), str(section.get("as_of", "date not given"))
+        return {
+            sku: Price(_amount(amount), source, as_of, Provenance.ESTIMATED)
+            for sku, amount in section.get("usd_per_hour", {}).items()
+        }
+    except (tomllib.TOMLDecodeError, AttributeError, InvalidOperation) as error:
+        raise ConfigurationInvalid(
+            f"{name} is not a table of prices: {error}.",
+            hint=f'It needs [{platform}.usd_per_hour] with lines such as gpu-t4 = "0.81".',
+        ) from error
+
+
+def _amount(value: object) -> Decimal:
+    amount = Decimal(str(value))
+    if not amount.is_finite() or amount < 0:
+        raise InvalidOperation(f"“{value}” is no price")
+    return amount

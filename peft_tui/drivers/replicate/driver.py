@@ -1,0 +1,228 @@
+"""Replicate: the account, its hardware and models, its deployments. A create's steps are in `steps.py`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+
+from peft_tui.clock import Clock
+from peft_tui.credentials import Credentials
+from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound
+from peft_tui.domain.money import Price
+from peft_tui.domain.spec import Account, Assessment, Finding, InstanceType, Level, PlatformModel
+from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.prices import price_table
+from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.replicate import states
+from peft_tui.drivers.replicate.declaration import CAPABILITIES
+from peft_tui.drivers.replicate.steps import NOTHING, STEPS
+from peft_tui.drivers.replicate.wire import (
+    AccountWire,
+    Deployment,
+    Hardware,
+    Model,
+    Page,
+    Prediction,
+    Search,
+    Version,
+)
+from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.wire import Wire, parse
+
+W = TypeVar("W", bound=Wire)
+
+HOST = "https://api.replicate.com"
+MAX_PAGES = 200
+
+
+class ReplicateDriver:
+    """One account at Replicate."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
+        # The vendor's clients differ in whether the address ends in /v1.
+        base = credentials.text("REPLICATE_BASE_URL", HOST).rstrip("/").removesuffix("/v1")
+        self.title = CAPABILITIES.title
+        self.http = Transport(
+            network, base, credentials.secret("REPLICATE_API_TOKEN", self.title), self.title
+        )
+        self.hub_token = credentials.optional_secret("HF_TOKEN")
+        self._base = base
+        self._clock = clock
+        self._prices = price_table("replicate")
+        self._account: AccountWire | None = None
+
+    async def account(self) -> Account:
+        wire = await self.owner()
+        return Account(wire.username, f"{wire.username} ({wire.type or 'account'})")
+
+    async def owner(self) -> AccountWire:
+        """Who the token belongs to; asked for once."""
+        if self._account is None:
+            self._account = parse(AccountWire, await self.http.get("/v1/account"), self.title)
+        return self._account
+
+    async def instance_types(self) -> tuple[InstanceType, ...]:
+        body = await self.http.get("/v1/hardware")
+        if not isinstance(body, list):
+            raise ConfigurationInvalid(f"{self.title} answered with something else than a list of hardware.")
+        items = [parse(Hardware, item, self.title) for item in body]
+        offered = [InstanceType(item.sku, item.name or item.sku, self.price(item.sku)) for item in items]
+        return tuple(sorted(offered, key=_by_price))
+
+    async def models(self) -> tuple[PlatformModel, ...]:
+        """The account's own, as far as the search finds them: there is no list of them."""
+        owner = (await self.owner()).username
+        body = await self.http.get("/v1/search", {"query": owner, "limit": "50"})
+        found = {
+            m.model.name: m.model for m in parse(Search, body, self.title).models if m.model.owner == owner
+        }
+        return tuple(
+            PlatformModel(f"{owner}/{name}", f"{owner}/{name}", "", model.description or model.visibility)
+            for name, model in sorted(found.items())
+        )
+
+    async def assess(self, source: AdapterSource, adapter: Adapter | None) -> Assessment:
+        findings = [await self._fit(source, adapter)]
+        if findings[0].level is Level.BLOCKED:
+            return Assessment(tuple(findings))
+        if source.kind is SourceKind.HUGGING_FACE:
+            findings.append(
+                Finding(
+                    Level.WARNING,
+                    "the import is a training run: it takes minutes and is billed by the second",
+                    "Context length and data type are fixed by the packaging, not here.",
+                )
+            )
+        return Assessment(tuple(findings), "", await self.instance_types())
+
+    async def deployments(self) -> tuple[RemoteDeployment, ...]:
+        found = await self.pages(Deployment, "/v1/deployments")
+        awake = any(d.current_release.configuration.max_instances != 0 for d in found)
+        # No answer has a state: the newest predictions, one page for all deployments, stand in for it.
+        page = Page()
+        if awake:
+            page = parse(Page, await self.http.get("/v1/predictions", urgency=Urgency.BACKGROUND), self.title)
+        predictions = [parse(Prediction, item, self.title) for item in page.results]
+        now = self._clock.now()
+        oldest = min((states.moment(p.created_at) or now for p in predictions), default=now)
+        return tuple(
+            self._remote(
+                deployment,
+                [p for p in predictions if states.belongs_to(p, deployment)],
+                complete=page.next is None or _released(deployment, now) >= oldest,
+            )
+            for deployment in found
+        )
+
+    async def explain(self, remote: RemoteDeployment) -> Observation:
+        return remote.observation
+
+    def repeatable(self, step: str) -> bool:
+        return STEPS[step].find is NOTHING
+
+    async def find(self, step: str, context: StepContext) -> Outputs | None:
+        return await STEPS[step].find(self, context)
+
+    async def act(self, step: str, context: StepContext) -> Outputs:
+        return await STEPS[step].act(self, context)
+
+    # What the steps ask for too.
+
+    def price(self, sku: str) -> Price | None:
+        return self._prices.get(sku)
+
+    async def version(self, reference: str) -> tuple[str, Version]:
+        """`owner/name[:version]` → the model's name and the version, the newest when none is named."""
+        name, _, version_id = reference.partition(":")
+        if name.count("/") != 1:
+            raise ConfigurationInvalid(
+                f"“{reference}” is no model of Replicate.", hint="It looks like owner/name."
+            )
+        if version_id:
+            body = await self.http.get(f"/v1/models/{name}/versions/{version_id}")
+            return name, parse(Version, body, self.title)
+        model = parse(Model, await self.http.get(f"/v1/models/{name}"), self.title)
+        if model.latest_version is None:
+            raise NotFound(f"{name} has no version yet.", hint="Push one with cog, or import a checkpoint.")
+        return name, model.latest_version
+
+    async def pages(
+        self, model: type[W], path: str, urgency: Urgency = Urgency.BACKGROUND, limit: int = MAX_PAGES
+    ) -> list[W]:
+        """All items of a list, at most `limit` pages of it."""
+        items: list[W] = []
+        next_page: str | None = path
+        for _ in range(limit):
+            if not next_page:
+                break
+            page = parse(Page, await self.http.get(next_page, urgency=urgency), self.title)
+            items += [parse(model, item, self.title) for item in page.results]
+            next_page = page.next
+        return items
+
+    def _remote(
+        self, deployment: Deployment, predictions: list[Prediction], complete: bool
+    ) -> RemoteDeployment:
+        now = self._clock.now()
+        status, condition, word, reason = states.derive(deployment, predictions, complete, now)
+        release = deployment.current_release
+        configuration = release.configuration
+        low = configuration.min_instances or 0
+        billed = 0 if status is Status.STOPPED else low
+        if billed == 0 and status in (Status.ACTIVE, Status.DEPLOYING) and condition is Condition.NONE:
+            # At work or warm: at least one instance, and the platform does not say how many more.
+            billed = 1
+        price = self.price(configuration.hardware)
+        observation = Observation(
+            status,
+            now,
+            platform_status=word,
+            reason=reason,
+            condition=condition,
+            billed_instances=billed,
+            min_instances=configuration.min_instances,
+            max_instances=configuration.max_instances,
+            instance_type=configuration.hardware,
+            usd_per_hour=Decimal(0)
+            if billed == 0
+            else (price.usd_per_hour * billed if price is not None else None),
+            endpoint_url=f"{self._base}/v1/deployments/{deployment.owner}/{deployment.name}/predictions",
+            model=f"{deployment.owner}/{deployment.name}",
+        )
+        return RemoteDeployment(
+            f"{deployment.owner}/{deployment.name}",
+            deployment.name,
+            observation,
+            adapter=f"{release.model}:{release.version[:8]}" if release.model else "",
+        )
+
+    async def _fit(self, source: AdapterSource, adapter: Adapter | None) -> Finding:
+        if source.kind is SourceKind.DIRECTORY:
+            return Finding(Level.BLOCKED, CAPABILITIES.no_sources[SourceKind.DIRECTORY])
+        if source.kind is SourceKind.PLATFORM:
+            name, version = await self.version(source.reference)
+            return Finding(Level.OK, f"{name}, version {version.id[:12]}")
+        if adapter is not None and not adapter.merged:
+            return Finding(
+                Level.BLOCKED,
+                "This is a bare LoRA: Replicate's importer (cog-vllm) has no place for one.",
+                "Merge it (merge_and_unload()), push the merged model, and deploy that repository.",
+            )
+        if adapter is not None and adapter.gated and self.hub_token is None:
+            return Finding(
+                Level.BLOCKED, "The repository is gated and there is no token.", "export HF_TOKEN=…"
+            )
+        return Finding(Level.OK, "a merged checkpoint: it can be imported with cog-vllm")
+
+
+def _released(deployment: Deployment, now: datetime) -> datetime:
+    return states.moment(deployment.current_release.created_at) or now
+
+
+def _by_price(item: InstanceType) -> Decimal:
+    return item.price.usd_per_hour if item.price else Decimal("Infinity")

@@ -1,0 +1,180 @@
+"""The steps of a create at Replicate, each with the look-up for what a lost answer left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from peft_tui.domain.errors import NotFound, PlatformFailed
+from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.replicate.states import belongs_to, moment
+from peft_tui.drivers.replicate.wire import Deployment, Model, Prediction, Training, Version
+from peft_tui.drivers.wire import parse
+from peft_tui.text import clean_line
+
+if TYPE_CHECKING:
+    from peft_tui.drivers.replicate.driver import ReplicateDriver
+
+IMPORTER = "replicate/cog-vllm"
+"""Its train() tars a Hugging Face checkpoint into a version of the destination model. That the newest version
+can still be trained is not certain [INF]."""
+POLL_SECONDS = 3.0
+CLOCK_SKEW = timedelta(minutes=2)
+"""Between this machine and the platform, when looking for what a step has left behind."""
+
+
+async def _nothing(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+    """For steps that may simply be done again."""
+    return None
+
+
+NOTHING = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    act: Callable[[ReplicateDriver, StepContext], Awaitable[Outputs]]
+    find: Callable[[ReplicateDriver, StepContext], Awaitable[Outputs | None]] = NOTHING
+
+
+async def _version(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    name, version = await driver.version(context.spec.source.reference)
+    return {"model": name, "version": version.id}
+
+
+async def _find_model(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+    name = f"{(await driver.owner()).username}/{context.remote_name}"
+    try:
+        parse(Model, await driver.http.get(f"/v1/models/{name}"), driver.title)
+    except NotFound:
+        return None
+    return {"model": name}
+
+
+async def _model(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    owner = (await driver.owner()).username
+    body = {
+        "owner": owner,
+        "name": context.remote_name,
+        "visibility": "private",
+        "hardware": context.spec.instance_type,
+    }
+    await driver.http.request("POST", "/v1/models", body=body)
+    return {"model": f"{owner}/{context.remote_name}"}
+
+
+def _import_input(driver: ReplicateDriver, context: StepContext) -> dict[str, Any]:
+    repo, _, revision = context.spec.source.reference.partition("@")
+    return {"hf_model_id": repo, **({"hf_model_sha": revision} if revision else {})}
+
+
+async def _find_training(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+    """A training does not name its destination before it has succeeded: the import and the time must do."""
+    wanted = _import_input(driver, context)
+    for training in await driver.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=2):
+        made = training.output.version if training.output else ""
+        ours = not made or made.startswith(f"{context.outputs['model']}:")
+        same = all(training.input.get(key) == value for key, value in wanted.items())
+        if same and ours and _since(training.created_at, context.started_at):
+            return {"training_id": training.id}
+    return None
+
+
+async def _training(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    _, importer = await driver.version(IMPORTER)
+    given = _import_input(driver, context)
+    if driver.hub_token is not None:
+        given["hf_token"] = driver.hub_token.reveal()
+    body = {"destination": context.outputs["model"], "input": given}
+    path = f"/v1/models/{IMPORTER}/versions/{importer.id}/trainings"
+    return {
+        "training_id": parse(Training, await driver.http.request("POST", path, body=body), driver.title).id
+    }
+
+
+async def _await_training(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    path = f"/v1/trainings/{context.outputs['training_id']}"
+    while True:
+        training = parse(Training, await driver.http.get(path), driver.title)
+        if training.status == "succeeded" and training.output and training.output.version:
+            return {"version": training.output.version.rpartition(":")[2]}
+        if training.status in ("failed", "canceled", "aborted", "succeeded"):
+            last = clean_line((training.logs or "").strip().rpartition("\n")[2])
+            raise PlatformFailed(
+                f"Replicate's import {training.status}: {training.error or last or 'it made no version'}",
+                hint="Its run time so far was billed; nothing runs on. Mend the repository and deploy again.",
+            )
+        context.report(None, None, training.status)
+        await context.clock.sleep(POLL_SECONDS)
+
+
+async def _find_deployment(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+    owner = (await driver.owner()).username
+    try:
+        body = await driver.http.get(f"/v1/deployments/{owner}/{context.remote_name}")
+    except NotFound:
+        return None
+    found = parse(Deployment, body, driver.title)
+    return {"deployment": f"{found.owner}/{found.name}"}
+
+
+async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    spec, known = context.spec, context.outputs
+    body = {
+        "name": context.remote_name,
+        "model": known["model"],
+        "version": known["version"],
+        "hardware": spec.instance_type,
+        "min_instances": spec.min_instances,
+        "max_instances": spec.max_instances,
+    }
+    found = parse(Deployment, await driver.http.request("POST", "/v1/deployments", body=body), driver.title)
+    return {"deployment": f"{found.owner}/{found.name}"}
+
+
+async def _find_probe(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+    owner, _, name = str(context.outputs["deployment"]).partition("/")
+    deployment = Deployment(owner=owner, name=name)
+    for prediction in await driver.pages(Prediction, "/v1/predictions", Urgency.NORMAL, limit=2):
+        if belongs_to(prediction, deployment) and _since(prediction.created_at, context.started_at):
+            return {"prediction_id": prediction.id}
+    return None
+
+
+async def _probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    """The shortest request that the version's schema allows; none where it asks for more than a prompt."""
+    known = context.outputs
+    path = f"/v1/models/{known['model']}/versions/{known['version']}"
+    inputs = parse(Version, await driver.http.get(path), driver.title).inputs
+    properties = inputs.get("properties")
+    names: Sequence[str] = list(properties) if isinstance(properties, dict) else []
+    if "prompt" not in names or set(inputs.get("required") or ()) - {"prompt"}:
+        return {"prediction_id": "", "never_asked": True}
+    given: dict[str, Any] = {"prompt": "Hello"}
+    if "max_tokens" in names:
+        given["max_tokens"] = 1
+    answer = await driver.http.request(
+        "POST",
+        f"/v1/deployments/{known['deployment']}/predictions",
+        body={"input": given},
+        headers={"Cancel-After": "20m"},
+    )
+    return {"prediction_id": parse(Prediction, answer, driver.title).id}
+
+
+def _since(created_at: str, started_at: datetime) -> bool:
+    created = moment(created_at)
+    return created is not None and created >= started_at - CLOCK_SKEW
+
+
+STEPS: dict[str, Step] = {
+    "version": Step(_version),
+    "model": Step(_model, _find_model),
+    "training": Step(_training, _find_training),
+    "await_training": Step(_await_training),
+    "deployment": Step(_deployment, _find_deployment),
+    "probe": Step(_probe, _find_probe),
+}

@@ -1,0 +1,232 @@
+"""Together AI: the account, what it offers, what it runs. The steps of a create are in `steps.py`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import TypeVar
+
+from peft_tui.clock import Clock
+from peft_tui.credentials import Credentials
+from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.errors import AuthenticationFailed, NotFound
+from peft_tui.domain.spec import Account, Assessment, InstanceType, PlatformModel
+from peft_tui.domain.status import Observation
+from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.together import catalog, states
+from peft_tui.drivers.together.declaration import CAPABILITIES
+from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
+from peft_tui.drivers.together.wire import (
+    Deployment,
+    Endpoint,
+    InstanceTypeWire,
+    Model,
+    Named,
+    Page,
+    Projects,
+    SupportedModel,
+    Whoami,
+    WhoamiV1,
+)
+from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.wire import Wire, parse
+
+W = TypeVar("W", bound=Wire)
+
+HOST = "https://api.together.ai"
+INFERENCE = "https://api-inference.together.ai/v1"
+PAGE = 500
+"""The largest page that a list gives."""
+MAX_PAGES = 200
+PRICES_SECONDS = 3600.0
+"""How long the price of an instance type is believed between two looks."""
+
+
+class TogetherDriver:
+    """One project at Together AI."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
+        base = credentials.text("TOGETHER_BASE_URL", HOST).rstrip("/").removesuffix("/v1")
+        self.title = CAPABILITIES.title
+        self.http = Transport(network, base, credentials.secret("TOGETHER_API_KEY", self.title), self.title)
+        # Another address serves everything, as with the vendor's own SDK.
+        self.inference_url = INFERENCE if base == HOST else f"{base}/v1"
+        self.hub_token = credentials.optional_secret("HF_TOKEN")
+        self._wanted_project = credentials.text("TOGETHER_PROJECT_ID")
+        self._clock = clock
+        self._project: Named | None = None
+        self._organization = ""
+        self._hardware: tuple[float, list[InstanceTypeWire]] | None = None
+
+    async def account(self) -> Account:
+        project = await self.project()
+        return Account(project.id, f"{self._organization or project.slug} · project {project.name}")
+
+    async def project(self) -> Named:
+        """The project that all V2 paths name; asked for once."""
+        if self._project is None:
+            self._project = await self._ask_project()
+        return self._project
+
+    async def instance_types(self) -> tuple[InstanceType, ...]:
+        as_of = self._clock.now().isoformat()
+        items = [catalog.instance_type(item, as_of) for item in await self.hardware()]
+        return tuple(sorted(items, key=lambda i: i.price.usd_per_hour if i.price else Decimal("Infinity")))
+
+    async def models(self) -> tuple[PlatformModel, ...]:
+        project = await self.project()
+        found = await self.pages(Model, f"/v2/projects/{project.id}/models")
+        return tuple(
+            PlatformModel(m.id, m.name, m.base_model_id or "", "adapter" if m.is_adapter else "model")
+            for m in found
+        )
+
+    async def assess(self, source: AdapterSource, adapter: Adapter | None) -> Assessment:
+        base = adapter.base_model if adapter else ""
+        if source.kind is SourceKind.PLATFORM:
+            model = await self.model(source.reference)
+            base = model.base_model_id or (model.base_model or "").rpartition("/")[2]
+        supported = await self.supported_models()
+        if source.kind is SourceKind.PLATFORM:
+            base = _name_of_base(supported, base)
+        as_of = self._clock.now().isoformat()
+        return catalog.assess(base, adapter, supported, await self.hardware(), as_of)
+
+    async def deployments(self) -> tuple[RemoteDeployment, ...]:
+        project = await self.project()
+        path = f"/v2/projects/{project.id}/endpoints"
+        endpoints = await self.pages(Endpoint, path, Urgency.BACKGROUND)
+        prices = await self._prices() if any(endpoint.deployments for endpoint in endpoints) else {}
+        now = self._clock.now()
+        found: list[RemoteDeployment] = []
+        for endpoint in endpoints:
+            for summary in endpoint.deployments:
+                price = prices.get(catalog.hardware_key(summary.hardware))
+                observation = states.observe(endpoint, summary, now, price, self.inference_url)
+                bare = summary.name.rpartition("/")[2]
+                only = bare == DEPLOYMENT_NAME
+                found.append(
+                    RemoteDeployment(
+                        f"{endpoint.id}/{summary.id}",
+                        endpoint.bare_name if only else f"{endpoint.bare_name}/{bare}",
+                        observation,
+                        adapter=_model_id(summary.model),
+                        created_at=_time(summary.created_at),
+                        needs_explaining=observation.platform_status in ("DEGRADED", "FAILED"),
+                    )
+                )
+        return tuple(found)
+
+    async def explain(self, remote: RemoteDeployment) -> Observation:
+        project = await self.project()
+        endpoint_id, _, deployment_id = remote.remote_id.partition("/")
+        path = f"/v2/projects/{project.id}/endpoints/{endpoint_id}/deployments/{deployment_id}"
+        body = await self.http.get(path, urgency=Urgency.BACKGROUND)
+        said = parse(Deployment, body, self.title).status.message
+        return replace(remote.observation, reason=said or remote.observation.reason)
+
+    def repeatable(self, step: str) -> bool:
+        return STEPS[step].find is NOTHING
+
+    async def find(self, step: str, context: StepContext) -> Outputs | None:
+        return await STEPS[step].find(self, context)
+
+    async def act(self, step: str, context: StepContext) -> Outputs:
+        return await STEPS[step].act(self, context)
+
+    # What the steps ask for too.
+
+    async def model(self, model_id: str) -> Model:
+        """A model of this project, by its `ml_…` id."""
+        project = await self.project()
+        return parse(Model, await self.http.get(f"/v2/projects/{project.id}/models/{model_id}"), self.title)
+
+    async def supported_models(self) -> list[SupportedModel]:
+        return await self.pages(SupportedModel, "/v2/supported-models")
+
+    async def hardware(self) -> list[InstanceTypeWire]:
+        body = await self.http.get("/v2/public/inference-instance-types")
+        page = parse(Page, body, self.title)
+        items = [parse(InstanceTypeWire, item, self.title) for item in page.data]
+        self._hardware = (self._clock.monotonic(), items)
+        return items
+
+    async def pages(
+        self, model: type[W], path: str, urgency: Urgency = Urgency.NORMAL, **params: str
+    ) -> list[W]:
+        """All items of a V2 list."""
+        items: list[W] = []
+        after: str | None = None
+        for _ in range(MAX_PAGES):
+            query = {"limit": str(PAGE), **params, **({"after": after} if after else {})}
+            page = parse(Page, await self.http.get(path, query, urgency), self.title)
+            items += [parse(model, item, self.title) for item in page.data]
+            if not page.next_cursor or page.next_cursor == after:
+                break
+            after = page.next_cursor
+        return items
+
+    async def _prices(self) -> dict[str, Decimal]:
+        """USD per hour by hardware; asked for again when an hour has passed."""
+        known = self._hardware
+        if known is None or self._clock.monotonic() - known[0] > PRICES_SECONDS:
+            await self.hardware()
+            known = self._hardware
+        prices: dict[str, Decimal] = {}
+        for item in known[1] if known else ():
+            if item.price_cents_per_hour is not None:
+                price = Decimal(item.price_cents_per_hour) / 100
+                prices[catalog.hardware_key(item.name)] = prices[catalog.hardware_key(item.id)] = price
+        return prices
+
+    async def _ask_project(self) -> Named:
+        try:
+            who = parse(Whoami, await self.http.get("/v3/whoami"), self.title)
+        except NotFound:
+            old = parse(WhoamiV1, await self.http.get("/v1/whoami"), self.title)
+            self._organization = old.organization_name
+            return Named(id=old.project_id, name=old.project_name, slug=old.project_slug)
+        self._organization = who.organization.name
+        wanted = self._wanted_project
+        if who.project and who.project.id:
+            if wanted and wanted != who.project.id:
+                raise AuthenticationFailed(
+                    f"Together: the key belongs to project {who.project.id}, and TOGETHER_PROJECT_ID names"
+                    f" {wanted}.",
+                    hint="Unset TOGETHER_PROJECT_ID, or use that project's key.",
+                )
+            return who.project
+        projects = parse(Projects, await self.http.get("/v1/projects"), self.title).data
+        chosen = next((project for project in projects if project.id == wanted), None)
+        if chosen is None:
+            names = ", ".join(f"{project.id} ({project.name})" for project in projects[:8]) or "none"
+            raise AuthenticationFailed(
+                "Together: this is an organization's key; it does not say which project to work in.",
+                hint=f"export TOGETHER_PROJECT_ID=… with one of: {names}.",
+            )
+        return chosen
+
+
+def _name_of_base(models: list[SupportedModel], model_id: str) -> str:
+    """The catalog's name of the base that `model_id` is; itself where the catalog does not know it."""
+    for model in models:
+        if model_id and (model_id == model.id or any(model_id in p.model for p in model.deployment_profiles)):
+            return model.name
+    return model_id
+
+
+def _model_id(path: str) -> str:
+    """`projects/…/models/ml_1/revisions/rv_2` → `ml_1`"""
+    parts = path.split("/")
+    return parts[3] if len(parts) > 3 else path
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

@@ -1,0 +1,306 @@
+"""The steps of a create at Together, each with the look-up for what a lost answer left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from peft_tui.domain.adapter import SourceKind
+from peft_tui.domain.errors import ConfigurationInvalid, PlatformFailed
+from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.together import catalog, upload
+from peft_tui.drivers.together.declaration import ATTACH, MERGE
+from peft_tui.drivers.together.wire import (
+    AttachedAdapter,
+    Deployment,
+    Endpoint,
+    Model,
+    RemoteUpload,
+    Revision,
+)
+from peft_tui.drivers.wire import parse
+
+if TYPE_CHECKING:
+    from peft_tui.drivers.together.driver import TogetherDriver
+
+DEPLOYMENT_NAME = "main"
+"""Of the one deployment inside an endpoint of ours. The endpoint carries the name that tells ours apart."""
+POLL_SECONDS = 3.0
+HUB = "https://huggingface.co"
+
+
+async def _nothing(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+    """For steps that may simply be done again."""
+    return None
+
+
+NOTHING = _nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    act: Callable[[TogetherDriver, StepContext], Awaitable[Outputs]]
+    find: Callable[[TogetherDriver, StepContext], Awaitable[Outputs | None]] = NOTHING
+
+
+async def _project_path(driver: TogetherDriver) -> str:
+    return f"/v2/projects/{(await driver.project()).id}"
+
+
+async def _base(driver: TogetherDriver, context: StepContext) -> Outputs:
+    """The configuration for the chosen instance type, and the base under it.
+
+    Returns:
+        `config`, `base_path` (`projects/…/models/…[/revisions/…]`) and `base_model_id`.
+    """
+    spec = context.spec
+    base = catalog.find_base(await driver.supported_models(), spec.base_model)
+    if base is None:
+        raise ConfigurationInvalid(
+            f"Together does not serve {spec.base_model or 'this base'} any more.", hint="Nothing bills."
+        )
+    items = {item.name or item.id: item for item in await driver.hardware()}
+    item = items.get(spec.instance_type)
+    if item is None:
+        raise ConfigurationInvalid(
+            f"Together has no instance type {spec.instance_type}.",
+            hint=f"It has: {', '.join(sorted(items)) or 'none'}. Nothing bills.",
+        )
+    profile = catalog.choose_profile(base, item, spec.text("serving", MERGE))
+    if profile is None:
+        raise ConfigurationInvalid(
+            f"Together has no configuration for {base.name} on {spec.instance_type}"
+            f"{' that takes adapters' if spec.text('serving') == ATTACH else ''}.",
+            hint="Choose another instance type. Nothing bills.",
+        )
+    parts = profile.model.split("/")
+    model_id = parts[3] if len(parts) > 3 else base.id
+    return {"config": profile.config, "base_path": profile.model, "base_model_id": model_id}
+
+
+async def _find_model(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+    for model in await driver.pages(Model, f"{await _project_path(driver)}/models"):
+        if model.name.rpartition("/")[2] == context.remote_name:
+            return {"model_id": model.id, **await _base(driver, context)}
+    return None
+
+
+async def _register(driver: TogetherDriver, context: StepContext) -> Outputs:
+    base = await _base(driver, context)
+    body = {"name": context.remote_name, "baseModelId": base["base_model_id"], "type": "adapter"}
+    answer = await driver.http.request("POST", f"{await _project_path(driver)}/models", body=body)
+    return {"model_id": parse(Model, answer, driver.title).id, **base}
+
+
+async def _upload(driver: TogetherDriver, context: StepContext) -> Outputs:
+    path = f"{await _project_path(driver)}/models/upload"
+    return await upload.upload_directory(driver.http, path, driver.title, context)
+
+
+async def _find_import(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+    for item in await driver.pages(RemoteUpload, f"{await _project_path(driver)}/models/uploads"):
+        if item.model_id == context.outputs["model_id"]:
+            return {"upload_id": item.id}
+    return None
+
+
+async def _start_import(driver: TogetherDriver, context: StepContext) -> Outputs:
+    repo, _, revision = context.spec.source.reference.partition("@")
+    body = {
+        "modelId": context.outputs["model_id"],
+        "remoteUrl": f"{HUB}/{repo}" + (f"/tree/{revision}" if revision else ""),
+    }
+    if driver.hub_token is not None:
+        body["token"] = driver.hub_token.reveal()
+    answer = await driver.http.request("POST", f"{await _project_path(driver)}/models/uploads", body=body)
+    return {"upload_id": parse(RemoteUpload, answer, driver.title).id}
+
+
+async def _await_import(driver: TogetherDriver, context: StepContext) -> Outputs:
+    path = f"{await _project_path(driver)}/models/uploads/{context.outputs['upload_id']}"
+    while True:
+        item = parse(RemoteUpload, await driver.http.get(path), driver.title)
+        word = item.status.removeprefix("REMOTE_UPLOAD_STATUS_")
+        if word == "SUCCEEDED":
+            return {}
+        # ERROR may be begun again by the platform; FAILED is final.
+        if word == "FAILED" or (word == "ERROR" and item.restart_count >= item.max_restarts):
+            raise PlatformFailed(
+                f"Together could not import {context.spec.source.reference}: {item.status_message or word}",
+                hint="Nothing bills. Check the repository; a private one needs HF_TOKEN.",
+            )
+        context.report(None, None, item.status_message or word.lower())
+        await context.clock.sleep(POLL_SECONDS)
+
+
+async def _validate(driver: TogetherDriver, context: StepContext) -> Outputs:
+    """Wait until the newest revision is checked; of something registered before, find out what it is too."""
+    found: dict[str, Any] = {}
+    model_id = context.outputs.get("model_id")
+    if context.spec.source.kind is SourceKind.PLATFORM:
+        model_id = context.spec.source.reference
+        found = {"model_id": model_id, **await _base(driver, context)}
+    path = f"{await _project_path(driver)}/models/{model_id}/revisions"
+    while True:
+        revisions = await driver.pages(Revision, path)
+        newest = max(revisions, key=lambda revision: revision.created_at, default=None)
+        word = (newest.validation_status or "").removeprefix("REVISION_VALIDATION_STATUS_") if newest else ""
+        if newest is not None and word == "SUCCESS":
+            return {**found, "revision_id": newest.revision_id}
+        if newest is not None and word in ("FAILED", "ERROR"):
+            reasons = "; ".join(problem.message for problem in newest.validation_errors or ()) or word
+            raise ConfigurationInvalid(
+                f"Together does not accept the adapter: {reasons}", hint="Nothing bills. Mend the adapter."
+            )
+        context.report(None, None, "being checked")
+        await context.clock.sleep(POLL_SECONDS)
+
+
+async def _find_endpoint(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+    for endpoint in await driver.pages(Endpoint, f"{await _project_path(driver)}/endpoints"):
+        if endpoint.bare_name == context.remote_name:
+            return {"endpoint_id": endpoint.id, "model": endpoint.name}
+    return None
+
+
+async def _endpoint(driver: TogetherDriver, context: StepContext) -> Outputs:
+    visibility = context.spec.text("visibility", "private").upper()
+    body = {"name": context.remote_name, "visibility": f"VISIBILITY_{visibility}"}
+    answer = await driver.http.request("POST", f"{await _project_path(driver)}/endpoints", body=body)
+    endpoint = parse(Endpoint, answer, driver.title)
+    return {"endpoint_id": endpoint.id, "model": endpoint.name}
+
+
+async def _deployments_path(driver: TogetherDriver, context: StepContext) -> str:
+    return f"{await _project_path(driver)}/endpoints/{context.outputs['endpoint_id']}/deployments"
+
+
+async def _deployment_body(driver: TogetherDriver, context: StepContext) -> dict[str, Any]:
+    spec, known = context.spec, context.outputs
+    if spec.text("serving", MERGE) == ATTACH:
+        model = known["base_path"]
+    else:
+        project = await driver.project()
+        model = f"projects/{project.id}/models/{known['model_id']}/revisions/{known['revision_id']}"
+    body: dict[str, Any] = {
+        "name": DEPLOYMENT_NAME,
+        "model": model,
+        "config": known["config"],
+        "autoscaling": {
+            "minReplicas": spec.min_instances,
+            "maxReplicas": spec.max_instances,
+            "scalingMetrics": [
+                {
+                    "name": "inflight_requests",
+                    "type": "METRIC_TARGET_TYPE_AVERAGE_VALUE",
+                    "target": spec.integer("scale_target", 8),
+                }
+            ],
+        },
+    }
+    if idle := spec.integer("idle_timeout"):
+        body["inactiveTimeout"] = idle
+    if concurrency := spec.integer("concurrency"):
+        body["maxConcurrentRequestsPerReplica"] = str(concurrency)
+    if region := spec.text("region"):
+        body["placement"] = {"inline": {"regions": [region], "constraint": "ENFORCEMENT_REQUIRED"}}
+    return body
+
+
+async def _dry_run(driver: TogetherDriver, context: StepContext) -> Outputs:
+    """The platform's own check of the whole request; nothing is made and nothing bills."""
+    await driver.http.request(
+        "POST",
+        await _deployments_path(driver, context),
+        params={"validateOnly": "true"},
+        body=await _deployment_body(driver, context),
+    )
+    return {}
+
+
+async def _find_deployment(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+    for item in await driver.pages(Deployment, await _deployments_path(driver, context)):
+        if item.name.rpartition("/")[2] == DEPLOYMENT_NAME:
+            return {"deployment_id": item.id}
+    return None
+
+
+async def _deployment(driver: TogetherDriver, context: StepContext) -> Outputs:
+    body = await _deployment_body(driver, context)
+    answer = await driver.http.request("POST", await _deployments_path(driver, context), body=body)
+    return {"deployment_id": parse(Deployment, answer, driver.title).id}
+
+
+async def _adapters_path(driver: TogetherDriver, context: StepContext) -> str:
+    return f"{await _deployments_path(driver, context)}/{context.outputs['deployment_id']}/adapters"
+
+
+async def _find_adapter(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+    for item in await driver.pages(AttachedAdapter, await _adapters_path(driver, context)):
+        if item.adapter_model_id == context.outputs["model_id"]:
+            return {"attached_id": item.id}
+    return None
+
+
+async def _attach(driver: TogetherDriver, context: StepContext) -> Outputs:
+    body = {
+        "adapterModelId": context.outputs["model_id"],
+        "adapterRevisionId": context.outputs["revision_id"],
+    }
+    answer = await driver.http.request("POST", await _adapters_path(driver, context), body=body)
+    return {"attached_id": parse(AttachedAdapter, answer, driver.title).id}
+
+
+async def _await_adapter(driver: TogetherDriver, context: StepContext) -> Outputs:
+    path = f"{await _adapters_path(driver, context)}/{context.outputs['attached_id']}"
+    while True:
+        clusters = parse(AttachedAdapter, await driver.http.get(path), driver.title).per_cluster
+        words = {cluster.state.removeprefix("ADAPTER_LOAD_STATE_") for cluster in clusters}
+        if words == {"READY"}:
+            return {}
+        if "FAILED" in words:
+            why = "; ".join(cluster.message or cluster.reason for cluster in clusters)
+            raise PlatformFailed(
+                f"Together could not load the adapter: {why}",
+                hint="Its base is running and bills: stop it, and deploy merged instead.",
+            )
+        context.report(None, None, ", ".join(sorted(words)).lower() or "not placed yet")
+        await context.clock.sleep(POLL_SECONDS)
+
+
+async def _traffic(driver: TogetherDriver, context: StepContext) -> Outputs:
+    """Read, add our weight, write with the etag: whatever else has weight keeps it."""
+    path = f"{await _project_path(driver)}/endpoints/{context.outputs['endpoint_id']}"
+    endpoint = parse(Endpoint, await driver.http.get(path), driver.title)
+    deployment_id = context.outputs["deployment_id"]
+    if endpoint.weight(deployment_id) > 0:
+        return {}
+    others = [
+        {"deploymentId": entry.deployment_id, "weight": entry.weight}
+        for entry in endpoint.traffic_split
+        if entry.deployment_id != deployment_id
+    ]
+    # An empty or missing mask is read as "nothing to do" or "everything": it is always sent.
+    await driver.http.request(
+        "PATCH",
+        path,
+        params={"updateMask": "trafficSplit"},
+        body={"trafficSplit": [*others, {"deploymentId": deployment_id, "weight": 1}], "etag": endpoint.etag},
+    )
+    return {}
+
+
+STEPS: dict[str, Step] = {
+    "register": Step(_register, _find_model),
+    "upload": Step(_upload),
+    "start_import": Step(_start_import, _find_import),
+    "await_import": Step(_await_import),
+    "validate": Step(_validate),
+    "endpoint": Step(_endpoint, _find_endpoint),
+    "dry_run": Step(_dry_run),
+    "deployment": Step(_deployment, _find_deployment),
+    "attach": Step(_attach, _find_adapter),
+    "traffic": Step(_traffic),
+    "await_adapter": Step(_await_adapter),
+}

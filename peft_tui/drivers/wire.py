@@ -1,0 +1,52 @@
+"""What the drivers' models of the platforms' JSON have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from peft_tui.domain.errors import ConnectionFailed
+from peft_tui.text import clean_line
+
+
+def _text(value: object) -> str:
+    return "" if value is None else clean_line(value)
+
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Foreign text, cleaned as it comes in; null is empty."""
+
+
+class Wire(BaseModel):
+    """Lenient: unknown members are ignored, and what may be left out has a default."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class CamelWire(Wire):
+    """The same for JSON in camelCase."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+W = TypeVar("W", bound=Wire)
+
+
+def parse(model: type[W], body: Any, platform: str) -> W:
+    """`body` as `model`.
+
+    Raises:
+        ConnectionFailed: it is not what this platform's protocol says.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConnectionFailed(
+            f"{platform} answered in a shape that peft-tui does not know ({clean_line(where, 80)}).",
+            hint="Its API may have changed: look for a newer peft-tui.",
+            detail=clean_line(first["msg"]),
+        ) from error

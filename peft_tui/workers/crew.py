@@ -1,0 +1,102 @@
+"""Starts the workers, each platform's under its duty, and stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from peft_tui.clock import Clock
+from peft_tui.credentials import Credentials
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.drivers import PLATFORMS, open_driver
+from peft_tui.drivers.hugging_face import HuggingFace
+from peft_tui.drivers.protocol import Driver
+from peft_tui.drivers.transport import Network
+from peft_tui.services.lookups import Lookups
+from peft_tui.store import Store
+from peft_tui.workers.duty import Duty
+from peft_tui.workers.lookups import LookupWorker
+from peft_tui.workers.loop import Loop
+from peft_tui.workers.operations import OperationRunner
+from peft_tui.workers.refresh import PERIOD_SECONDS, Refresh
+
+DUTY_SECONDS = 2.0
+"""Between two tries to take over from another process."""
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """All workers of one process on one store."""
+
+    def __init__(
+        self, store: Store, lookups: Lookups, credentials: Credentials, clock: Clock, directory: Path
+    ) -> None:
+        self._store = store
+        self._lookups = lookups
+        self._credentials = credentials
+        self._clock = clock
+        self._directory = directory
+        self._network = Network(clock)
+        self._drivers: dict[str, Driver] = {}
+        self._hub: HuggingFace | None = None
+        self._loops: list[Loop] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._answering = LookupWorker(lookups, self.driver, self.hub, clock)
+
+    async def start(self) -> None:
+        self._lookups.carry_out = self._answering.ask
+        self._tasks = [asyncio.create_task(self._serve(platform)) for platform in PLATFORMS]
+
+    async def stop(self) -> None:
+        """End everything where it is; the journal knows how to go on."""
+        self._lookups.carry_out = lambda question: None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._answering.stop()
+        await self._network.close()
+
+    def refresh_now(self) -> None:
+        for loop in self._loops:
+            loop.wake()
+
+    def driver(self, platform: str) -> Driver:
+        """The platform's driver, opened at the first need.
+
+        Raises:
+            PeftTuiError: there are no credentials, or they cannot be used.
+        """
+        if platform not in self._drivers:
+            self._drivers[platform] = open_driver(platform, self._network, self._credentials, self._clock)
+        return self._drivers[platform]
+
+    def hub(self) -> HuggingFace:
+        if self._hub is None:
+            self._hub = HuggingFace(self._network, self._credentials)
+        return self._hub
+
+    async def _serve(self, platform: str) -> None:
+        try:
+            driver = self.driver(platform)
+        except PeftTuiError as error:
+            if any(d.platform == platform for d in await self._store.deployments.all()):
+                await self._store.platforms.failed(platform, error.as_dict(), self._clock.now())
+            return
+        duty = Duty(self._directory, platform)
+        while not duty.take():
+            await self._clock.sleep(DUTY_SECONDS)
+        loop = Loop(Refresh(platform, driver, self._store, self._clock).tick, PERIOD_SECONDS, self._clock)
+        runner = OperationRunner(platform, driver, self._store, self._clock)
+        self._loops.append(loop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(loop.run())
+                group.create_task(runner.run())
+        except ExceptionGroup:
+            # A bug, not a platform: the screens go on, and the log has what is needed to mend it.
+            log.exception("the workers of %s stopped", platform)
+            raise
+        finally:
+            duty.leave()

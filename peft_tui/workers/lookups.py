@@ -1,0 +1,87 @@
+"""Finds out what the screens want to know, a few questions at a time, and writes the answers down."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from peft_tui.adapters import read_directory
+from peft_tui.clock import Clock
+from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.drivers.hugging_face import HuggingFace
+from peft_tui.drivers.protocol import Driver
+from peft_tui.services.lookups import Lookups, Question, Topic
+
+AT_A_TIME = 4
+READ_SECONDS = 10.0
+"""For a local directory: it may lie on a file system that hangs."""
+
+
+class LookupWorker:
+    """Answers questions; the same one asked again while it is under way is asked once."""
+
+    def __init__(
+        self,
+        lookups: Lookups,
+        drivers: Callable[[str], Driver],
+        hub: Callable[[], HuggingFace],
+        clock: Clock,
+    ) -> None:
+        self._lookups = lookups
+        self._drivers = drivers
+        self._hub = hub
+        self._clock = clock
+        self._gate = asyncio.Semaphore(AT_A_TIME)
+        self._running: dict[Question, asyncio.Task[None]] = {}
+
+    def ask(self, question: Question) -> None:
+        if question not in self._running:
+            task = asyncio.create_task(self._answer(question))
+            self._running[question] = task
+            task.add_done_callback(lambda _: self._running.pop(question, None))
+
+    async def stop(self) -> None:
+        for task in tuple(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    async def _answer(self, question: Question) -> None:
+        async with self._gate:
+            try:
+                value = await self._find_out(question)
+            except PeftTuiError as error:
+                await self._lookups.write(question, self._clock.now(), error=error)
+            else:
+                await self._lookups.write(question, self._clock.now(), value)
+
+    async def _find_out(self, question: Question) -> object:
+        if question.topic is Topic.ADAPTER:
+            assert question.source is not None
+            return await self._read(question.source)
+        driver = self._drivers(question.platform)
+        match question.topic:
+            case Topic.ACCOUNT:
+                return await driver.account()
+            case Topic.INSTANCE_TYPES:
+                return await driver.instance_types()
+            case Topic.MODELS:
+                return await driver.models()
+            case Topic.ASSESSMENT:
+                assert question.source is not None
+                adapter = None
+                if question.source.kind is not SourceKind.PLATFORM:
+                    adapter = await self._read(question.source)
+                return await driver.assess(question.source, adapter)
+
+    async def _read(self, source: AdapterSource) -> Adapter:
+        if source.kind is SourceKind.HUGGING_FACE:
+            return await self._hub().adapter(source)
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await asyncio.to_thread(read_directory, source.reference)
+        except TimeoutError as error:
+            raise PeftTuiError(
+                f"{source.reference} cannot be read: its file system does not answer.",
+                hint="Copy the adapter to a local disk.",
+            ) from error

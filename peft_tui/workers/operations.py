@@ -1,0 +1,228 @@
+"""Carries out what was asked for, step by step, exactly once.
+
+A step is written down as sent before its first byte. Found sent and unanswered, after a time-out or after a
+restart, it is looked up first, and only what is certainly not there is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from peft_tui.clock import Clock
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import Conflict, Effect, PeftTuiError, PlatformFailed
+from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, OperationStep, StepState
+from peft_tui.domain.status import Condition, Status
+from peft_tui.drivers.protocol import Driver, StepContext
+from peft_tui.store import Changes, Store
+
+log = logging.getLogger(__name__)
+
+LOOKS = (0.0, 2.0, 5.0)
+"""Seconds before each look for what a lost answer left behind: a list may lag."""
+BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 2.0, 60.0
+PROGRESS_SECONDS = 0.25
+"""Between two writes of a step's progress."""
+
+
+class OperationRunner:
+    """All operations of one platform; each in a task of its own."""
+
+    def __init__(self, platform: str, driver: Driver, store: Store, clock: Clock) -> None:
+        self._platform = platform
+        self._driver = driver
+        self._store = store
+        self._clock = clock
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Pick up what is unfinished, then what is asked for; cancel to end."""
+        unlisten = self._store.database.listen(self._notice)
+        try:
+            while True:
+                self._changed.clear()
+                for operation in await self._store.operations.unfinished(self._platform):
+                    if operation.id not in self._tasks:
+                        task = asyncio.create_task(self.carry_out(operation.id))
+                        self._tasks[operation.id] = task
+                        task.add_done_callback(partial(self._ended, operation.id))
+                await self._changed.wait()
+        finally:
+            unlisten()
+            tasks = tuple(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def carry_out(self, operation_id: str) -> None:
+        """Go on with one operation until it has ended."""
+        failures = 0
+        while (operation := await self._store.operations.get(operation_id)) is not None:
+            if operation.state.ended:
+                return
+            deployment = await self._store.deployments.get(operation.deployment_id)
+            if deployment is None:
+                return
+            step = operation.current
+            if step is None:
+                await self._store.operations.set_state(operation, OperationState.DONE, self._clock.now())
+                return
+            try:
+                if operation.state is OperationState.QUEUED:
+                    await self._begin(operation, deployment)
+                outputs = await self._step(operation, deployment, step)
+            except PeftTuiError as error:
+                if not error.transient:
+                    await self._fail(operation, step, error)
+                    return
+                await self._wait(operation, step, error, failures)
+                failures += 1
+            except Exception as error:
+                # A bug of ours. Asked again it would only fail again, perhaps after sending something twice.
+                log.exception("operation %s, step %s", operation.id, step.key)
+                told = PeftTuiError(
+                    f"peft-tui itself failed at “{step.title}” ({type(error).__name__}).",
+                    hint="Please report it with the log file. Look at the platform's own page for what exists.",
+                )
+                await self._fail(operation, step, told)
+                return
+            else:
+                failures = 0
+                await self._store.operations.step_done(operation, step, outputs, self._clock.now())
+
+    async def _begin(self, operation: Operation, deployment: Deployment) -> None:
+        account = await self._driver.account()
+        await self._store.deployments.belongs_to(deployment.id, account.id)
+        await self._store.operations.set_state(operation, OperationState.RUNNING, self._clock.now())
+
+    async def _step(
+        self, operation: Operation, deployment: Deployment, step: OperationStep
+    ) -> Mapping[str, Any]:
+        context = self._context(operation, deployment, step)
+        if step.key == AWAIT_ACTIVE:
+            await self._store.operations.step_sent(operation, step, self._clock.now())
+            return await self._await_active(operation, context)
+        if step.state is StepState.SENT and not self._driver.repeatable(step.key):
+            note = "looking for what an earlier attempt left"
+            await self._store.operations.progress(operation, step, None, None, note)
+            found = await self._look(step, context)
+            if found is not None:
+                return found
+        await self._store.operations.step_sent(operation, step, self._clock.now())
+        try:
+            return await self._driver.act(step.key, context)
+        except Conflict:
+            # The name is of our making: who has it is an earlier attempt of ours.
+            found = None if self._driver.repeatable(step.key) else await self._look(step, context)
+            if found is None:
+                raise
+            return found
+
+    async def _look(self, step: OperationStep, context: StepContext) -> Mapping[str, Any] | None:
+        for pause in LOOKS:
+            if pause:
+                await self._clock.sleep(pause)
+            found = await self._driver.find(step.key, context)
+            if found is not None:
+                return found
+        return None
+
+    async def _await_active(self, operation: Operation, context: StepContext) -> Mapping[str, Any]:
+        """Watch what the refresh loop writes: waiting asks the platform nothing more."""
+        changed = asyncio.Event()
+
+        def notice(changes: Changes) -> None:
+            if operation.deployment_id in changes.deployments or self._platform in changes.platforms:
+                changed.set()
+
+        unlisten = self._store.database.listen(notice)
+        try:
+            while True:
+                changed.clear()
+                deployment = await self._store.deployments.get(operation.deployment_id)
+                seen = deployment.observation if deployment else None
+                if seen is not None and seen.observed_at > context.started_at:
+                    if seen.status is Status.ACTIVE and seen.condition is not Condition.STOPPING:
+                        return {}
+                    if seen.condition is Condition.ASLEEP and context.outputs.get("never_asked"):
+                        return {}
+                    if seen.status in (Status.FAILED, Status.STOPPED):
+                        raise PlatformFailed(
+                            f"It {seen.status} before it became active: {seen.reason or seen.platform_status}",
+                            detail=seen.platform_status,
+                        )
+                await changed.wait()
+        finally:
+            unlisten()
+
+    async def _wait(
+        self, operation: Operation, step: OperationStep, error: PeftTuiError, failures: int
+    ) -> None:
+        """Say why and for how long, then let the caller try again."""
+        pause = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2.0**failures)
+        pause = error.retry_after if error.retry_after is not None else random.uniform(pause / 2, pause)
+        note = f"{error.message} Trying again in {pause:.0f} s."
+        if error.effect is Effect.NONE:
+            await self._store.operations.step_pending(operation, step, note)
+        else:
+            await self._store.operations.progress(operation, step, None, None, note)
+        await self._clock.sleep(pause)
+
+    async def _fail(self, operation: Operation, step: OperationStep, error: PeftTuiError) -> None:
+        told = error.as_dict()
+        current = await self._store.operations.get(operation.id)
+        if current is not None and current.may_bill and step.key not in told["message"]:
+            billing = any(s.bills and s.state is StepState.DONE for s in current.steps)
+            if billing:
+                told["hint"] = f"{told['hint']} What was created before may bill: see its row.".strip()
+        await self._store.operations.step_failed(operation, step, error.message)
+        await self._store.operations.set_state(operation, OperationState.FAILED, self._clock.now(), told)
+
+    def _context(self, operation: Operation, deployment: Deployment, step: OperationStep) -> StepContext:
+        progress = Progress(self._store, operation, step, self._clock)
+        return StepContext(
+            deployment.spec,
+            deployment.remote_name,
+            operation.outputs,
+            step.started_at or self._clock.now(),
+            self._clock,
+            progress.report,
+        )
+
+    def _ended(self, operation_id: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(operation_id, None)
+
+    def _notice(self, changes: Changes) -> None:
+        if changes.deployments:
+            self._changed.set()
+
+
+@dataclass(slots=True)
+class Progress:
+    """Writes a step's progress now and then, however often it is told."""
+
+    store: Store
+    operation: Operation
+    step: OperationStep
+    clock: Clock
+    _latest: tuple[int | None, int | None, str] | None = None
+    _writing: asyncio.Task[None] | None = None
+
+    def report(self, done: int | None, total: int | None, note: str) -> None:
+        self._latest = (done, total, note)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        written = None
+        while self._latest is not None and self._latest != written:
+            written = self._latest
+            await self.store.operations.progress(self.operation, self.step, *written)
+            await self.clock.sleep(PROGRESS_SECONDS)

@@ -1,0 +1,150 @@
+"""What do the platforms say? Every five seconds, one list a platform, however many deployments it has."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from peft_tui.clock import Clock
+from peft_tui.domain.adapter import AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.drivers.protocol import Driver, RemoteDeployment
+from peft_tui.store import Store
+
+PERIOD_SECONDS = 5.0
+MISSES_BEFORE_GONE = 2
+"""Lists may lag: one that leaves a deployment out proves nothing yet."""
+
+
+class Refresh:
+    """One platform's loop body."""
+
+    def __init__(self, platform: str, driver: Driver, store: Store, clock: Clock) -> None:
+        self._platform = platform
+        self._driver = driver
+        self._store = store
+        self._clock = clock
+        self._missed: dict[str, int] = {}
+        self._error: tuple[str, str] | None = None
+        self._explained: dict[str, str] = {}
+
+    async def tick(self) -> None:
+        """Ask once and write what is new; an error is written too, and nothing is thrown."""
+        try:
+            account = (await self._driver.account()).id
+            remotes = await self._driver.deployments()
+            now = self._clock.now()
+            known = await self._store.deployments.of_account(self._platform, account)
+            by_id = {d.remote_id: d for d in known if d.remote_id}
+            by_name = {d.remote_name: d for d in known}
+            pairs = [(by_id.get(r.remote_id) or by_name.get(r.remote_name), r) for r in remotes]
+            explained = [await self._explain(mine, remote) for mine, remote in pairs]
+            await self._write(account, pairs, explained, known, now)
+        except PeftTuiError as error:
+            await self._failed(error)
+        else:
+            self._error = None
+
+    async def _write(
+        self,
+        account: str,
+        pairs: list[tuple[Deployment | None, RemoteDeployment]],
+        observations: list[Observation],
+        known: list[Deployment],
+        now: datetime,
+    ) -> None:
+        store = self._store
+        async with store.database.transaction() as transaction:
+            for (mine, remote), observation in zip(pairs, observations, strict=True):
+                if mine is None:
+                    mine = _found(self._platform, account, remote, now)
+                    await store.deployments.insert(transaction, mine)
+                elif _unchanged(mine, remote, observation):
+                    continue
+                await store.deployments.observe(
+                    transaction, mine, observation, remote_id=remote.remote_id, account=account
+                )
+            listed = {mine.id for mine, _ in pairs if mine is not None}
+            for deployment in known:
+                if self._is_gone(deployment, listed):
+                    await store.deployments.observe(transaction, deployment, _gone(now), listed=False)
+            await store.platforms.listed(transaction, self._platform, now)
+
+    async def _explain(self, mine: Deployment | None, remote: RemoteDeployment) -> Observation:
+        """The observation with the platform's reason, which is asked for once a state."""
+        if not remote.needs_explaining:
+            return remote.observation
+        before = mine.observation if mine else None
+        key = f"{remote.remote_id} {remote.observation.platform_status}"
+        if key not in self._explained:
+            try:
+                self._explained[key] = (await self._driver.explain(remote)).reason
+            except PeftTuiError:
+                # The state itself is known; why can be asked for at the next tick.
+                return replace(remote.observation, reason=before.reason) if before else remote.observation
+        return replace(remote.observation, reason=self._explained[key])
+
+    def _is_gone(self, deployment: Deployment, listed: set[str]) -> bool:
+        observation = deployment.observation
+        if deployment.id in listed:
+            self._missed.pop(deployment.id, None)
+            return False
+        if observation is None or observation.condition is Condition.GONE:
+            return False
+        self._missed[deployment.id] = self._missed.get(deployment.id, 0) + 1
+        return self._missed[deployment.id] >= MISSES_BEFORE_GONE
+
+    async def _failed(self, error: PeftTuiError) -> None:
+        # A breaker's "asking again in 7 s" says less than what opened it, and changes every time.
+        same = self._error is not None and (error.retry_after is not None or self._error[0] == error.kind)
+        if not same:
+            self._error = (error.kind, error.message)
+            await self._store.platforms.failed(self._platform, error.as_dict(), self._clock.now())
+
+
+def _found(platform: str, account: str, remote: RemoteDeployment, now: datetime) -> Deployment:
+    """A deployment that the platform lists and this store did not make."""
+    spec = DeploymentSpec(
+        remote.remote_name,
+        platform,
+        AdapterSource(SourceKind.PLATFORM, remote.adapter),
+        remote.base_model,
+    )
+    origin = Origin.ORPHAN if looks_like_ours(remote.remote_name) else Origin.FOUND
+    return Deployment(
+        uuid.uuid4().hex,
+        spec,
+        origin,
+        account,
+        remote.remote_name,
+        remote.remote_id,
+        remote.created_at or now,
+    )
+
+
+def _unchanged(mine: Deployment, remote: RemoteDeployment, observation: Observation) -> bool:
+    """Everything but the time is as it was written last."""
+    before = mine.observation
+    return (
+        before is not None
+        and mine.remote_id == remote.remote_id
+        and before.condition is not Condition.GONE
+        and replace(before, observed_at=observation.observed_at) == observation
+    )
+
+
+def _gone(now: datetime) -> Observation:
+    return Observation(
+        Status.STOPPED,
+        now,
+        platform_status="not listed",
+        reason="the platform does not list it any more: deleted elsewhere",
+        condition=Condition.GONE,
+        billed_instances=0,
+        usd_per_hour=Decimal(0),
+    )
