@@ -14,46 +14,83 @@ from peft_tui.services.lookups import Lookups
 from peft_tui.store import Store
 
 if TYPE_CHECKING:
+    from peft_tui.embedded import EmbeddedSandbox
     from peft_tui.workers.crew import Crew
 
 
 class Backend:
     """Wiring only. Opening it is cheap; the network is loaded by `start`."""
 
-    def __init__(self, store: Store, environ: Mapping[str, str], clock: Clock, directory: Path) -> None:
+    def __init__(
+        self,
+        store: Store,
+        environ: Mapping[str, str],
+        clock: Clock,
+        directory: Path,
+        sandbox: EmbeddedSandbox | None,
+    ) -> None:
         self.store = store
         self.clock = clock
-        self.credentials = Credentials(environ)
+        self._environ = dict(environ)
+        self._sandbox = sandbox
+        self._prepared = sandbox is None
+        self.credentials = Credentials(self._environ)
         self.deployments = DeploymentService(store, clock)
         self.lookups = Lookups(store)
         self._directory = directory
         self._crew: Crew | None = None
 
     @classmethod
-    async def open(cls, directory: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Backend:
+    async def open(
+        cls,
+        directory: Path,
+        environ: Mapping[str, str],
+        clock: Clock | None = None,
+        sandbox: EmbeddedSandbox | None = None,
+    ) -> Backend:
         """Open the store in `directory`.
+
+        Args:
+            sandbox: brought up by `prepare` and ended by `close`; it adds to `environ`.
 
         Raises:
             ConfigurationInvalid: the store cannot be used.
         """
-        return cls(await Store.open(directory), environ, clock or SystemClock(), directory)
+        return cls(await Store.open(directory), environ, clock or SystemClock(), directory, sandbox)
+
+    async def prepare(self) -> None:
+        """Bring up what the workers will talk to, once. The credentials are complete after this."""
+        if self._sandbox is not None and not self._prepared:
+            self._prepared = True
+            self._environ.update(await self._sandbox.start())
 
     async def start(self) -> None:
         """Start the workers; those whose duty another process has wait for it."""
-        crew = await asyncio.to_thread(_load_crew)
-        self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
-        await self._crew.start()
+        await (await self._crew_of_mine()).start()
+
+    async def refresh_once(self) -> None:
+        """Ask every platform that has credentials once, and return when all have answered or failed."""
+        await (await self._crew_of_mine()).refresh_once()
 
     def refresh_now(self) -> None:
-        """Ask every platform once, now. Nothing happens before `start`."""
+        """Have the running loops ask again at once. Nothing happens before `start`."""
         if self._crew is not None:
             self._crew.refresh_now()
+
+    async def _crew_of_mine(self) -> Crew:
+        if self._crew is None:
+            await self.prepare()
+            crew = await asyncio.to_thread(_load_crew)
+            self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
+        return self._crew
 
     async def close(self) -> None:
         """Stop the workers where they are, then close the store; the journal goes on at the next start."""
         if self._crew is not None:
             await self._crew.stop()
         await self.store.close()
+        if self._sandbox is not None:
+            await self._sandbox.stop()
 
 
 def _load_crew() -> type[Crew]:

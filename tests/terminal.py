@@ -5,8 +5,8 @@
         term.press("j", "enter")
         await term.sees(re.compile(r"status +active"))
 
-Output is stamped the moment it is read; the screen is drawn from it only when somebody looks. So measuring with
-`chunks` and `mark` is not disturbed by drawing.
+Output is stamped the moment it is read; the screen is drawn from it only when somebody looks. So measuring
+with `chunks` and `mark` is not disturbed by drawing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import pyte
 
 KEPT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 KEPT_PREFIXES = ("PYTHON", "COVERAGE", "XDG_", "PEFT_TUI_")
-"""What a program under test inherits; all else would make tests depend on who runs them (NO_COLOR, TMUX, tokens)."""
+"""What a program under test inherits: no NO_COLOR, no TMUX, no tokens of whoever runs the tests."""
 
 KEYS = {
     "enter": "\r",
@@ -46,12 +46,17 @@ KEYS = {
     "ctrl+@": "\0",
     "ctrl+\\": "\x1c",
     **{f"f{n}": f"\x1bO{letter}" for n, letter in enumerate("PQRS", 1)},
-    **{f"f{n}": f"\x1b[{code}~" for n, code in zip(range(5, 13), (15, 17, 18, 19, 20, 21, 23, 24))},
+    **{
+        f"f{n}": f"\x1b[{code}~"
+        for n, code in zip(range(5, 13), (15, 17, 18, 19, 20, 21, 23, 24), strict=True)
+    },
 }
 ARROWS = {"up": "A", "down": "B", "right": "C", "left": "D", "end": "F", "home": "H"}
 MODIFIERS = {"shift": 1, "alt": 2, "ctrl": 4}
+KEY_PAUSE = 0.02
+"""Seconds between two keys. Quicker than any hand; in one write, Textual lets letters overtake bound keys."""
 ESCAPE_PAUSE = 0.15
-"""Seconds between a lone escape and the next key: sent together they would be alt+key, as on any real terminal."""
+"""Seconds between a lone escape and the next key: sent together they are alt+key, as on any real terminal."""
 
 MOUSE_MODES = frozenset({9, 1000, 1001, 1002, 1003})
 _MODE = re.compile(rb"\x1b\[\?([\d;]+)([hl])")
@@ -129,7 +134,9 @@ class Screens:
 class Terminal:
     """A program in a pseudo terminal of its own. Made by `Terminal.run`."""
 
-    def __init__(self, master: int, process: asyncio.subprocess.Process, started: float, size: tuple[int, int]) -> None:
+    def __init__(
+        self, master: int, process: asyncio.subprocess.Process, started: float, size: tuple[int, int]
+    ) -> None:
         self.process = process
         self.started = started
         """time.perf_counter() just before exec."""
@@ -169,7 +176,9 @@ class Terminal:
             cwd: Directory it runs in.
         """
         environment = {
-            name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_PREFIXES)
+            name: value
+            for name, value in os.environ.items()
+            if name in KEPT or name.startswith(KEPT_PREFIXES)
         }
         environment |= {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
         for name, value in (env or {}).items():
@@ -253,7 +262,7 @@ class Terminal:
     def press(self, *keys: str) -> None:
         """Press keys by name (enter, shift+tab, ctrl+x, f1, alt+left) or plain characters, in order."""
         for key in keys:
-            self._send(encode_key(key), ESCAPE_PAUSE if key == "escape" else 0.0)
+            self._send(encode_key(key), ESCAPE_PAUSE if key == "escape" else KEY_PAUSE)
 
     def type(self, text: str) -> None:
         """Type a text, character by character."""

@@ -58,6 +58,25 @@ class Crew:
         await self._answering.stop()
         await self._network.close()
 
+    async def refresh_once(self) -> None:
+        """One tick a platform, without loops; what another process has the duty for is left to it."""
+        await asyncio.gather(*(self._refresh_once(platform) for platform in PLATFORMS))
+
+    async def _refresh_once(self, platform: str) -> None:
+        duty = Duty(self._directory, platform)
+        try:
+            if duty.take():
+                await Refresh(platform, self.driver(platform), self._store, self._clock).tick()
+        except PeftTuiError as error:
+            await self._cannot_serve(platform, error)
+        finally:
+            duty.leave()
+
+    async def _cannot_serve(self, platform: str, error: PeftTuiError) -> None:
+        """Worth telling only where something of that platform is shown."""
+        if any(d.platform == platform for d in await self._store.deployments.all()):
+            await self._store.platforms.failed(platform, error.as_dict(), self._clock.now())
+
     def refresh_now(self) -> None:
         for loop in self._loops:
             loop.wake()
@@ -81,8 +100,7 @@ class Crew:
         try:
             driver = self.driver(platform)
         except PeftTuiError as error:
-            if any(d.platform == platform for d in await self._store.deployments.all()):
-                await self._store.platforms.failed(platform, error.as_dict(), self._clock.now())
+            await self._cannot_serve(platform, error)
             return
         duty = Duty(self._directory, platform)
         while not duty.take():

@@ -85,11 +85,11 @@ class OperationRunner:
                 await self._wait(operation, step, error, failures)
                 failures += 1
             except Exception as error:
-                # A bug of ours. Asked again it would only fail again, perhaps after sending something twice.
+                # A bug of ours: asked again it would fail again, perhaps after sending something twice.
                 log.exception("operation %s, step %s", operation.id, step.key)
                 told = PeftTuiError(
                     f"peft-tui itself failed at “{step.title}” ({type(error).__name__}).",
-                    hint="Please report it with the log file. Look at the platform's own page for what exists.",
+                    hint="Please report it, with the log. The platform's own page shows what exists.",
                 )
                 await self._fail(operation, step, told)
                 return
@@ -155,7 +155,7 @@ class OperationRunner:
                         return {}
                     if seen.status in (Status.FAILED, Status.STOPPED):
                         raise PlatformFailed(
-                            f"It {seen.status} before it became active: {seen.reason or seen.platform_status}",
+                            f"It is {seen.status}, not active: {seen.reason or seen.platform_status}",
                             detail=seen.platform_status,
                         )
                 await changed.wait()

@@ -17,8 +17,6 @@ from peft_tui.drivers.protocol import Driver, RemoteDeployment
 from peft_tui.store import Store
 
 PERIOD_SECONDS = 5.0
-MISSES_BEFORE_GONE = 2
-"""Lists may lag: one that leaves a deployment out proves nothing yet."""
 
 
 class Refresh:
@@ -29,7 +27,6 @@ class Refresh:
         self._driver = driver
         self._store = store
         self._clock = clock
-        self._missed: dict[str, int] = {}
         self._error: tuple[str, str] | None = None
         self._explained: dict[str, str] = {}
 
@@ -71,7 +68,13 @@ class Refresh:
                 )
             listed = {mine.id for mine, _ in pairs if mine is not None}
             for deployment in known:
-                if self._is_gone(deployment, listed):
+                before = deployment.observation
+                if deployment.id in listed or before is None or before.condition is Condition.GONE:
+                    continue
+                if deployment.listed:
+                    # Lists may lag: one that leaves it out proves nothing yet, two do.
+                    await store.deployments.missed(transaction, deployment)
+                else:
                     await store.deployments.observe(transaction, deployment, _gone(now), listed=False)
             await store.platforms.listed(transaction, self._platform, now)
 
@@ -88,16 +91,6 @@ class Refresh:
                 # The state itself is known; why can be asked for at the next tick.
                 return replace(remote.observation, reason=before.reason) if before else remote.observation
         return replace(remote.observation, reason=self._explained[key])
-
-    def _is_gone(self, deployment: Deployment, listed: set[str]) -> bool:
-        observation = deployment.observation
-        if deployment.id in listed:
-            self._missed.pop(deployment.id, None)
-            return False
-        if observation is None or observation.condition is Condition.GONE:
-            return False
-        self._missed[deployment.id] = self._missed.get(deployment.id, 0) + 1
-        return self._missed[deployment.id] >= MISSES_BEFORE_GONE
 
     async def _failed(self, error: PeftTuiError) -> None:
         # A breaker's "asking again in 7 s" says less than what opened it, and changes every time.
@@ -132,8 +125,8 @@ def _unchanged(mine: Deployment, remote: RemoteDeployment, observation: Observat
     before = mine.observation
     return (
         before is not None
+        and mine.listed
         and mine.remote_id == remote.remote_id
-        and before.condition is not Condition.GONE
         and replace(before, observed_at=observation.observed_at) == observation
     )
 

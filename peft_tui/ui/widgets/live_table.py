@@ -1,8 +1,8 @@
 """A table drawn line by line, for rows that change while somebody looks at them.
 
-Textual repaints whatever region it is told is dirty, without looking whether anything there differs. So this widget
-remembers what stands on each of its lines and names only the cells that differ: equal rows cost not one byte, one
-changed cell costs one line at most, and ten thousand rows cost as much as those in view.
+Textual repaints whatever region it is told is dirty, without looking whether anything there differs. So this
+widget remembers what stands on each of its lines and names only the cells that differ: equal rows cost no
+byte, one changed cell costs one line at most, and ten thousand rows cost as much as those in view.
 
 The first line of the widget is the header; it stays while the rows scroll under it.
 """
@@ -20,7 +20,7 @@ from rich.cells import cell_len, split_text
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
-from textual.events import Click, Resize
+from textual.events import Click, Resize, Show
 from textual.geometry import Region, Size, clamp
 from textual.message import Message
 from textual.reactive import reactive, var
@@ -76,7 +76,7 @@ class Row:
 class Slot(NamedTuple):
     """Where a column that is shown stands on the line."""
 
-    index: int
+    place: int
     start: int
     width: int
 
@@ -84,8 +84,8 @@ class Slot(NamedTuple):
 def lay_out(columns: Sequence[Column], width: int) -> tuple[Slot, ...]:
     """Decide which columns are shown in `width` cells, and where.
 
-    While the wanted widths do not fit, columns leave by priority. If those that never leave still do not fit, they
-    shrink, growing ones first, the widest first. What is left over goes to the growing ones.
+    While the wanted widths do not fit, columns leave by priority. If those that never leave still do not fit,
+    they shrink, growing ones first, the widest first. What is left over goes to the growing ones.
     """
     kept = list(range(len(columns)))
     widths = [column.width for column in columns]
@@ -124,14 +124,16 @@ def fit_text(text: str, width: int, align: str = "left", elide: str = "end", ell
     if length > width:
         room = max(0, width - cell_len(ellipsis))
         tail = room // 2 if elide == "middle" else 0
-        text = split_text(text, room - tail)[0].rstrip() + ellipsis + split_text(text, length - tail)[1].lstrip()
+        text = (
+            split_text(text, room - tail)[0].rstrip() + ellipsis + split_text(text, length - tail)[1].lstrip()
+        )
         length = cell_len(text)
     padding = " " * (width - length)
     return padding + text if align == "right" else text + padding
 
 
 def follow(old: Sequence[Row], new: Sequence[Row], index: int) -> int:
-    """Where the row at `index` of `old` stands in `new`; if it vanished, its nearest neighbour; -1 if there is none."""
+    """Where the row at `index` of `old`, or else its nearest neighbour, stands in `new`; -1 if empty."""
     if not 0 <= index < len(old):
         return 0 if new else -1
     if index < len(new) and new[index].key == old[index].key:
@@ -192,7 +194,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     ]
 
     sort: var[tuple[str, bool] | None] = var(None, init=False)
-    """The column the rows are sorted by and whether downwards; only marks the header, the rows come sorted."""
+    """The column the rows come sorted by and whether downwards; only marks the header."""
     ascii_only: reactive[bool] = reactive(False, init=False)
     """Draw marks that every terminal font has."""
 
@@ -220,7 +222,9 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         def control(self) -> LiveTable:
             return self.table
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None
+    ) -> None:
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
         self._rows: list[Row] = []
@@ -241,7 +245,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def shown_columns(self) -> tuple[str, ...]:
         """Keys of the columns that the present width has room for."""
-        return tuple(self._columns[slot.index].key for slot in self._slots)
+        return tuple(self._columns[slot.place].key for slot in self._slots)
 
     @property
     def cursor_key(self) -> str | None:
@@ -251,12 +255,12 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show exactly these rows in this order; repaint only the cells that differ.
 
-        The cursor stays with its key and, where possible, on its line of the screen. A view that stands at the very
-        top stays there, so that what arrives above is seen.
+        The cursor stays with its key and, where possible, on its line of the screen. A view at the very top
+        stays there, so that what arrives above is seen.
         """
         old, self._rows = self._rows, list(rows)
         if len(old) != len(self._rows):
-            self.virtual_size = Size(0, len(self._rows) + 1)
+            self._resize_content()
         top = self.scroll_offset.y
         cursor = follow(old, self._rows, self._cursor)
         if top <= self._cursor < top + self._page:
@@ -317,6 +321,11 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         return max(1, self.size.height - 1)
 
     @property
+    def _is_laid_out(self) -> bool:
+        """Whether there are lines for rows; until then nothing scrolls."""
+        return self.size.height > 1
+
+    @property
     def _width(self) -> int:
         """Cells there are for a line."""
         return self.scrollable_content_region.width
@@ -327,6 +336,17 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self._layout[0] != (width := self._width):
             self._layout = (width, lay_out(self._columns, width))
         return self._layout[1]
+
+    def _resize_content(self) -> None:
+        """Tell Textual how high the content is; without a layout, which repaints the screen, if possible."""
+        content = Size(0, len(self._rows) + 1)
+        scrolls = content.height > self.container_size.height
+        if self.styles.is_auto_height or scrolls != self.show_vertical_scrollbar:
+            self.virtual_size = content
+            return
+        self.set_reactive(LiveTable.virtual_size, content)
+        if scrolls:
+            self.vertical_scrollbar.window_virtual_size = content.height
 
     def _go(self, index: int, top: int | None = None) -> None:
         """Move the cursor and scroll no further than it takes to see it."""
@@ -339,7 +359,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Set cursor and view, repaint what that changes, say so if another key is now under the cursor."""
         self._cursor = cursor
         top = clamp(top, 0, self.max_scroll_y)
-        if top != self.scroll_y:
+        if top != self.scroll_y and self._is_laid_out:
             self.scroll_to(y=top, animate=False, force=True)
         self._repaint()
         if (key := self.cursor_key) != self._announced:
@@ -355,11 +375,11 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         for y, (old, new) in enumerate(zip_longest(self._shown, shown), 1):
             if old == new:
                 continue
-            if old is None or new is None or old[1] or new[1]:
+            if old is None or new is None or old[1] != new[1]:
                 regions.append(Region(0, y, self._width, 1))
                 continue
             before, after = old[0].cells, new[0].cells
-            if changed := [slot for slot in self._slots if before[slot.index] != after[slot.index]]:
+            if changed := [slot for slot in self._slots if before[slot.place] != after[slot.place]]:
                 start, last = changed[0].start, changed[-1]
                 regions.append(Region(start, y, last.start + last.width + GAP - start, 1))
         self._shown = shown
@@ -379,7 +399,12 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, event: Resize) -> None:
         """Keep the cursor in view."""
-        if self.size.height > 1:
+        if self._is_laid_out:
+            self._go(self._cursor)
+
+    def on_show(self, event: Show) -> None:
+        """Bring the cursor into view that moved while the table was hidden."""
+        if self._is_laid_out:
             self._go(self._cursor)
 
     # Drawing
@@ -401,7 +426,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         """Draw one line of the widget: the header, a row, or nothing."""
         if y == 0:
-            titles = [(self._title(self._columns[slot.index], slot.width), "header") for slot in self._slots]
+            titles = [(self._title(self._columns[slot.place], slot.width), "header") for slot in self._slots]
             return self._strip("  ", titles)
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):
@@ -410,7 +435,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         ellipsis = "~" if self.ascii_only else "…"
         pieces = []
         for slot in self._slots:
-            cell, column = cells[slot.index], self._columns[slot.index]
+            cell, column = cells[slot.place], self._columns[slot.place]
             text = fit_text(cell.text, slot.width, column.align, column.elide, ellipsis)
             pieces.append((text, "cursor" if under_cursor else cell.tone))
         return self._strip((">" if self.ascii_only else "▸") + " " if under_cursor else "  ", pieces)
@@ -425,13 +450,13 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         return fit_text(f"{title} {mark}", width, column.align)
 
     def _strip(self, gutter: str, pieces: Sequence[tuple[str, str]]) -> Strip:
-        """Join texts and their tones to a line: one segment per run of equal tone, gaps belong to what they follow."""
+        """Join texts and their tones to a line, one segment per run of equal tone."""
         texts = [gutter, *(text + " " * GAP for text, _ in pieces)]
         tones = [pieces[0][1] if pieces else "", *(tone for _, tone in pieces)]
         width, used = self._width, sum(map(cell_len, texts))
         texts[-1] += " " * (width - used)
         segments = [
             Segment("".join(text for text, _ in run), self._style(tone))
-            for tone, run in groupby(zip(texts, tones), key=lambda piece: piece[1])
+            for tone, run in groupby(zip(texts, tones, strict=True), key=lambda piece: piece[1])
         ]
         return Strip(segments, max(width, used)).crop(0, width)

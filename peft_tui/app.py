@@ -1,0 +1,181 @@
+"""The application: opens the store, shows the first screen, starts the workers after the first frame. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.reactive import var
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from peft_tui.backend import Backend
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.text import clean_line
+from peft_tui.ui.notices import Notices
+from peft_tui.ui.screens.deployments import DeploymentsScreen
+from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, without_colour
+from peft_tui.ui.widgets.lines import Line, Lines, wrapped
+from peft_tui.ui.widgets.live_table import Cell
+
+FIRST_FRAME_SECONDS = 0.25
+"""How long the first frame waits for the store."""
+OTHERS_SECONDS = 1.0
+"""How often it is looked whether another process wrote."""
+
+
+class PeftTui(App[None]):
+    """`open_backend` is awaited once; the application closes what it gives."""
+
+    TITLE = "peft-tui"
+    ENABLE_COMMAND_PALETTE = True
+    CSS = "#opening { height: 1fr; padding: 1 2; }"
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit", tooltip="Leave. What is under way goes on at the next start."),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave."),
+    ]
+
+    trouble: var[str] = var("")
+    """Why nothing is being refreshed, in a few words; empty while all is well."""
+
+    def __init__(
+        self,
+        open_backend: Callable[[], Awaitable[Backend]],
+        *,
+        sandbox: bool = False,
+        adapter: str | None = None,
+    ) -> None:
+        # Without this Textual would turn our colours into greys instead of sending none.
+        super().__init__(ansi_color=True if without_colour(os.environ) else None)
+        self.sandbox = sandbox
+        self.ascii_only = ascii_only(os.environ)
+        self.notices: Notices
+        self._open_backend = open_backend
+        self._adapter = adapter
+        self._opening: asyncio.Future[Backend] | None = None
+        self._backend: Backend | None = None
+        self._noticing = False
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = choose_theme(os.environ)
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="opening")
+
+    def on_load(self) -> None:
+        # The store opens while Textual is still setting itself up.
+        self._opening = asyncio.ensure_future(self._open_backend())
+
+    async def on_mount(self) -> None:
+        self._take_signals()
+        assert self._opening is not None
+        await asyncio.wait({self._opening}, timeout=FIRST_FRAME_SECONDS)
+        if self._opening.done():
+            self._opened()
+        else:
+            self._say([(Cell("Opening the store …", "dim"),)])
+            self._opening.add_done_callback(lambda _: self.call_later(self._opened))
+
+    def _opened(self) -> None:
+        """The store is there, or cannot be had."""
+        assert self._opening is not None
+        try:
+            backend = self._opening.result()
+        except PeftTuiError as error:
+            hint = wrapped(clean_line(error.hint, 400), max(self.size.width - 6, 20))
+            self._say(
+                [
+                    *wrapped(clean_line(error.message, 400), max(self.size.width - 6, 20), "bad"),
+                    *hint,
+                    (),
+                    (Cell("q", "accent"), Cell("  quits", "dim")),
+                ]
+            )
+            return
+        self._backend = backend
+        self.notices = Notices(self, backend.store.database)
+        home = DeploymentsScreen(backend)
+        self.push_screen(home)
+        self.set_interval(OTHERS_SECONDS, self._look_for_others)
+        self.call_after_refresh(self._begin, home, backend)
+
+    def _begin(self, home: DeploymentsScreen, backend: Backend) -> None:
+        """After the first frame: the network, and the wizard where it was asked for."""
+        self.run_worker(self._start(backend), group="start", exit_on_error=False)
+        if self._adapter is not None:
+            home.open_wizard(self._adapter)
+
+    async def _start(self, backend: Backend) -> None:
+        try:
+            await backend.start()
+        except PeftTuiError as error:
+            self.trouble = "✖ nothing is refreshed"
+            words = f"{error.message} {error.hint}".strip()
+            self.notify(clean_line(words, 400), severity="error", timeout=10, markup=False)
+
+    def _say(self, lines: list[Line]) -> None:
+        opening = self.query_one("#opening", Lines)
+        opening.ascii_only = self.ascii_only
+        opening.show(lines)
+
+    # Other processes on the same store
+
+    def _look_for_others(self) -> None:
+        if self._backend is not None and not self._noticing:
+            self.run_worker(self._notice_others(self._backend), group="others", exit_on_error=False)
+
+    async def _notice_others(self, backend: Backend) -> None:
+        self._noticing = True
+        try:
+            await backend.store.database.notice_others()
+        finally:
+            self._noticing = False
+
+    # Palette, errors, the end
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Only what is of use here."""
+        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Save a picture", "The screen as SVG", self.deliver_screenshot)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """A worker that failed is said so; the application goes on."""
+        if event.state is WorkerState.ERROR:
+            error = event.worker.error
+            words = f"{type(error).__name__}: {error}" if error is not None else "unknown"
+            self.notify(
+                f"Internal error: {clean_line(words, 300)}", severity="error", timeout=10, markup=False
+            )
+
+    def _take_signals(self) -> None:
+        """Restore the terminal before ending: by itself Textual leaves it as it is."""
+        if self.is_headless:
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, 128 + number)
+
+    def _end(self, status: int) -> None:
+        self.exit(return_code=status)
+
+    async def on_unmount(self) -> None:
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+        if self._backend is not None:
+            self.notices.close()
+            await self._backend.close()
+
+
+def run(
+    open_backend: Callable[[], Awaitable[Backend]], *, sandbox: bool = False, adapter: str | None = None
+) -> int:
+    """Run the application until it is left; the exit status."""
+    app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter)
+    app.run()
+    return app.return_code or 0

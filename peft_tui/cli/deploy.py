@@ -1,0 +1,270 @@
+"""`peft-tui deploy`: the wizard's work without a screen."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from peft_tui.backend import Backend
+from peft_tui.cli.output import data, deployment_document, line, talk
+from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError, TimedOut
+from peft_tui.domain.money import usd_range
+from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, StepState
+from peft_tui.domain.spec import Assessment, Capabilities, DeploymentSpec, Level, Value
+from peft_tui.drivers import capabilities
+from peft_tui.services.lookups import Question, Topic
+from peft_tui.store import Changes
+
+LOOKUP_SECONDS = 90.0
+
+
+async def deploy(backend: Backend, args: argparse.Namespace) -> int:
+    """Check, ask, write the intent, and stay until it is carried out as far as was asked."""
+    offers = capabilities(args.platform)
+    settings = _settings(offers, args)
+    backend.credentials.secret(offers.credentials[0].env, offers.title)
+    await backend.start()
+    source, adapter, assessment = await _assess(backend, args)
+    base = args.base_model or (adapter.base_model if adapter else "") or assessment.base_model
+    for finding in assessment.findings:
+        talk(f"{'ok' if finding.level is Level.OK else 'note'}: {finding.message}")
+    if "instance_type" not in settings and assessment.instance_types:
+        settings["instance_type"] = next(
+            (i.id for i in assessment.instance_types if i.available is not False),
+            assessment.instance_types[0].id,
+        )
+    spec = DeploymentSpec(args.name, args.platform, source, base, settings)
+    for key, value in settings.items():
+        if reason := assessment.unsupported.get(f"{key}={value}"):
+            raise ConfigurationInvalid(f"{key}={value} is not possible here: {reason}")
+    chosen = assessment.instance_type(spec.instance_type)
+    if chosen is None:
+        names = ", ".join(item.id for item in assessment.instance_types) or "none"
+        raise ConfigurationInvalid(
+            f"{offers.title} cannot run this on “{spec.instance_type}”.", hint=f"It offers: {names}."
+        )
+    if problems := await backend.deployments.problems(spec):
+        # Refused before a question is asked; `deploy` below says it in the same words.
+        await backend.deployments.deploy(spec)
+        raise AssertionError(problems)
+    price = chosen.price.usd_per_hour if chosen.price else None
+    cost = usd_range(
+        price * spec.min_instances if price is not None else None,
+        price * spec.max_instances if price is not None else None,
+    )
+    if not args.yes:
+        _confirm(spec, offers, cost)
+    talk(f"deploying {spec.name} to {offers.title} on {spec.instance_type}: {cost}")
+    deployment = await backend.deployments.deploy(spec)
+    return await _follow(backend, deployment, args)
+
+
+def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value]:
+    """Defaults, then the flags, then `--set`.
+
+    Raises:
+        ConfigurationInvalid: a key or value that this platform does not take.
+    """
+    given: dict[str, str] = {}
+    for item in args.set or ():
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigurationInvalid(f"--set {item}: it takes KEY=VALUE.")
+        given[key] = value
+    if args.env:
+        given["environment"] = " ".join(args.env)
+    flags = {"instance_type": args.instance_type, "min_instances": args.min, "max_instances": args.max}
+    given |= {key: value for key, value in flags.items() if value is not None}
+    settings = offers.defaults()
+    for key, text in given.items():
+        setting = offers.setting(key)
+        if setting is None:
+            names = ", ".join(s.key for s in offers.settings if s.supported)
+            raise ConfigurationInvalid(f"{offers.title} has no setting “{key}”.", hint=f"It has: {names}.")
+        try:
+            value = setting.parse(text)
+        except ConfigurationInvalid as error:
+            raise ConfigurationInvalid(f"{key}={text}: {error.message}") from error
+        if value is not None:
+            settings[key] = value
+        else:
+            settings.pop(key, None)
+    if args.min is not None and args.max is None:
+        low, high = settings.get("min_instances"), settings.get("max_instances")
+        if isinstance(low, int) and isinstance(high, int) and low > high:
+            settings["max_instances"] = low
+    return settings
+
+
+async def _assess(
+    backend: Backend, args: argparse.Namespace
+) -> tuple[AdapterSource, Adapter | None, Assessment]:
+    """The adapter, what it is, and how it fits; the first reading of ADAPTER under which it exists."""
+    sources = _readings(args.adapter, args.platform, args.source)
+    for last, source in ((i == len(sources) - 1, s) for i, s in enumerate(sources)):
+        try:
+            adapter = None
+            if source.kind is not SourceKind.PLATFORM:
+                adapter = await _ask(backend, Question.adapter(source))
+            assessment: Assessment = await _ask(backend, Question(args.platform, Topic.ASSESSMENT, source))
+        except NotFound:
+            if last:
+                raise
+            continue
+        if assessment.blocked:
+            hint = next(f.hint for f in assessment.findings if f.level is Level.BLOCKED)
+            raise ConfigurationInvalid(assessment.blocked, hint=hint or "Nothing was sent and nothing bills.")
+        return source, adapter, assessment
+    raise AssertionError("there is at least one reading")
+
+
+def _readings(adapter: str, platform: str, wanted: str | None) -> list[AdapterSource]:
+    """What ADAPTER may mean, likeliest first."""
+    if wanted == SourceKind.DIRECTORY or (wanted is None and _is_path(adapter)):
+        return [AdapterSource(SourceKind.DIRECTORY, str(Path(adapter).expanduser().resolve()))]
+    if wanted is not None:
+        return [AdapterSource(SourceKind(wanted), adapter)]
+    at_platform = AdapterSource(SourceKind.PLATFORM, adapter)
+    if platform == "together":
+        is_id = re.fullmatch(r"ml_[\w-]+", adapter)
+        return [at_platform] if is_id else [AdapterSource(SourceKind.HUGGING_FACE, adapter)]
+    # Its own models and the hub's are both owner/name: its own first.
+    return [at_platform, AdapterSource(SourceKind.HUGGING_FACE, adapter)]
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith((".", "/", "~")) or Path(text).is_dir() or text.count("/") > 1
+
+
+async def _ask(backend: Backend, question: Question) -> Any:
+    """Have a question answered by the worker, afresh.
+
+    Raises:
+        PeftTuiError: what the answer was, or that there was none in time.
+    """
+    asked = backend.clock.now()
+
+    def mine(changes: Changes) -> bool:
+        return (question.platform, str(question.topic), question.subject) in changes.catalog
+
+    async with _Waiter(backend, mine) as waiter:
+        backend.lookups.want(question)
+        async with _deadline(LOOKUP_SECONDS, f"No answer about {question.topic} in time."):
+            while True:
+                answer = await backend.lookups.answer(question)
+                if answer is not None and answer.fetched_at >= asked:
+                    break
+                await waiter.change()
+    if answer.error is not None:
+        raise answer.error
+    return answer.value
+
+
+async def _follow(backend: Backend, deployment: Deployment, args: argparse.Namespace) -> int:
+    """Stay until the operation has come as far as was asked, telling each step on standard error."""
+    told = ""
+    async with _Waiter(backend, lambda changes: deployment.id in changes.deployments) as waiter:
+        hint = "It goes on whenever peft-tui runs, and may bill: peft-tui show " + deployment.name
+        async with _deadline(args.timeout, f"Not active after {args.timeout:.0f} s.", hint):
+            while True:
+                operations = await backend.store.operations.of_deployment(deployment.id)
+                operation = operations[0]
+                if (saying := _saying(operation)) != told:
+                    told = saying
+                    talk(told)
+                if operation.state.ended or (not args.wait and _only_waiting(operation)):
+                    break
+                await waiter.change()
+    current = await backend.store.deployments.get(deployment.id)
+    assert current is not None
+    if operation.state is OperationState.FAILED:
+        raise PeftTuiError.from_dict(dict(operation.error or {}))
+    if args.json:
+        data(deployment_document(current))
+    else:
+        line(f"{current.name}: {current.condition or current.status}")
+        if current.observation and current.observation.endpoint_url:
+            line(f"endpoint  {current.observation.endpoint_url}")
+            line(f"model     {current.observation.model}")
+    return 0
+
+
+def _saying(operation: Operation) -> str:
+    step = operation.current
+    if step is None or operation.state.ended:
+        return f"{operation.kind}: {operation.state}"
+    note = f" ({step.note})" if step.note else ""
+    progress = f" {100 * step.done // step.total}%" if step.done is not None and step.total else ""
+    return f"[{step.seq + 1}/{len(operation.steps)}] {step.title}{progress}{note}"
+
+
+def _only_waiting(operation: Operation) -> bool:
+    """Everything that had to be asked for was asked for."""
+    rest = [step for step in operation.steps if step.state is not StepState.DONE]
+    return bool(rest) and rest[0].key == AWAIT_ACTIVE
+
+
+def _confirm(spec: DeploymentSpec, offers: Capabilities, cost: str) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigurationInvalid(
+            f"This would cost {cost} and asks for a confirmation.",
+            hint="Add --yes to do it without being asked.",
+        )
+    talk(f"{spec.name} on {offers.title}, {spec.instance_type}: {cost}")
+    talk(offers.guard(spec.settings) or "Nothing stops it by itself.")
+    print("Deploy? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ConfigurationInvalid("Not deployed.", hint="Nothing was sent and nothing bills.")
+
+
+class _Waiter:
+    """Wakes on change notices that matter, other processes' included."""
+
+    def __init__(self, backend: Backend, matters: Callable[[Changes], bool]) -> None:
+        self._backend = backend
+        self._matters = matters
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> _Waiter:
+        self._unlisten = self._backend.store.database.listen(self._notice)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._unlisten()
+
+    async def change(self) -> None:
+        """Return after the next change; at the latest after a second, having looked at the store."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._changed.wait()
+        except TimeoutError:
+            await self._backend.store.database.notice_others()
+        self._changed.clear()
+
+    def _notice(self, changes: Changes) -> None:
+        if self._matters(changes):
+            self._changed.set()
+
+
+class _deadline:
+    """`asyncio.timeout` that ends in our own error."""
+
+    def __init__(self, seconds: float, message: str, hint: str = "") -> None:
+        self._timeout = asyncio.timeout(seconds)
+        self._error = TimedOut(message, hint=hint)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *exc: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*exc)
+        except TimeoutError as error:
+            raise self._error from error

@@ -1,0 +1,129 @@
+"""`peft-tui list`, `show` and `platforms`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from peft_tui.backend import Backend
+from peft_tui.cli.output import data, deployment_document, deployment_table, line, table, talk
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.money import usd
+from peft_tui.domain.operation import StepState
+from peft_tui.domain.spec import Capabilities, Change, Setting
+from peft_tui.drivers import PLATFORMS, capabilities
+
+_MARKS = {StepState.DONE: "✓", StepState.SENT: "▸", StepState.PENDING: "·", StepState.FAILED: "✖"}
+
+
+async def list_all(backend: Backend, args: argparse.Namespace) -> int:
+    if not args.cached:
+        await backend.refresh_once()
+    deployments = await backend.store.deployments.all()
+    await _tell_failing(backend)
+    if args.json:
+        data({"deployments": [deployment_document(d) for d in deployments]})
+    elif deployments:
+        deployment_table(deployments, backend.clock.now())
+    else:
+        line("No deployments yet. peft-tui opens the application; n begins one.")
+    return 0
+
+
+async def show(backend: Backend, args: argparse.Namespace) -> int:
+    if not args.cached:
+        await backend.refresh_once()
+    deployment = await backend.deployments.find(args.name)
+    await _tell_failing(backend)
+    history = await backend.store.deployments.history(deployment.id)
+    if args.json:
+        document = deployment_document(deployment)
+        document["settings"] = dict(deployment.spec.settings)
+        document["history"] = [asdict(entry) for entry in history]
+        data(document)
+        return 0
+    for title, value in _facts(deployment):
+        line(f"{title:<10} {value or '—'}")
+    for entry in history:
+        said = entry.reason or entry.platform_status
+        line(
+            f"{'history':<10} {entry.observed_at:%Y-%m-%d %H:%M:%S} {entry.condition or entry.status}  {said}"
+        )
+    if deployment.operation is not None:
+        for step in deployment.operation.steps:
+            line(f"{'step':<10} {_MARKS[step.state]} {step.title}  {step.note}")
+        if deployment.operation.error:
+            line(f"{'error':<10} {deployment.operation.error.get('message', '')}")
+            line(f"{'':<10} {deployment.operation.error.get('hint', '')}")
+    return 0
+
+
+def platforms(backend: Backend, args: argparse.Namespace) -> int:
+    offers = [capabilities(platform) for platform in PLATFORMS]
+    if args.json:
+        data({"platforms": [_platform_document(offer, backend) for offer in offers]})
+        return 0
+    for offer in offers:
+        state = backend.credentials.state(offer)
+        found = "credentials found" if state.present else f"needs {', '.join(state.missing)}"
+        line(f"{offer.title} ({offer.platform})  {found}")
+        line(f"  {offer.best_for}")
+        for source, how in offer.sources.items():
+            line(f"  adapter from {source.replace('_', ' ')}: {how}")
+        for source, why in offer.no_sources.items():
+            line(f"  no adapter from {source.replace('_', ' ')}: {why}")
+        table([("SETTING", "CHANGE", "DEFAULT", ""), *map(_setting_row, offer.settings)], indent="    ")
+        line()
+    return 0
+
+
+def _setting_row(setting: Setting) -> tuple[str, str, str, str]:
+    default = "—" if setting.default is None else str(setting.default)
+    return (setting.key, setting.change, default, setting.help)
+
+
+def _platform_document(offer: Capabilities, backend: Backend) -> dict[str, Any]:
+    state = backend.credentials.state(offer)
+    return {
+        "platform": offer.platform,
+        "title": offer.title,
+        "best_for": offer.best_for,
+        "credentials": {
+            "present": state.present,
+            "missing": list(state.missing),
+            "fields": [asdict(field) for field in offer.credentials],
+        },
+        "sources": dict(offer.sources),
+        "unsupported_sources": dict(offer.no_sources),
+        "scale_to_zero": offer.scale_to_zero,
+        "settings": [
+            {**asdict(s), "supported": s.change is not Change.UNSUPPORTED, "choices": dict(s.choices)}
+            for s in offer.settings
+        ],
+    }
+
+
+def _facts(deployment: Deployment) -> list[tuple[str, str]]:
+    seen, spec = deployment.observation, deployment.spec
+    return [
+        ("name", deployment.name),
+        ("platform", deployment.platform),
+        ("status", deployment.condition or deployment.status),
+        ("said", f"{seen.platform_status} {seen.reason}".strip() if seen else ""),
+        ("seen", f"{seen.observed_at:%Y-%m-%d %H:%M:%S} UTC" if seen else ""),
+        ("endpoint", seen.endpoint_url if seen else ""),
+        ("model", seen.model if seen else ""),
+        ("adapter", spec.source.reference),
+        ("base", spec.base_model),
+        ("instance", (seen.instance_type if seen else "") or spec.instance_type),
+        ("bills", f"{usd(seen.usd_per_hour)} /h (estimated)" if seen else ""),
+        ("remote", deployment.remote_name),
+    ]
+
+
+async def _tell_failing(backend: Backend) -> None:
+    """A platform that could not be asked is said, so that old rows are not taken for new."""
+    for health in (await backend.store.platforms.all()).values():
+        if health.error is not None:
+            talk(f"{health.platform}: {health.error.get('message')} What is shown of it is old.")

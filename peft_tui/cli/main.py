@@ -1,0 +1,164 @@
+"""The words and flags. Opens the application when there is no command."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from peft_tui import __version__
+from peft_tui.backend import Backend
+from peft_tui.cli import output
+from peft_tui.domain.adapter import SourceKind
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
+from peft_tui.drivers import PLATFORMS
+from peft_tui.embedded import EmbeddedSandbox
+from peft_tui.logs import log_to
+from peft_tui.paths import data_dir
+
+COMMANDS = ("deploy", "list", "show", "platforms", "sandbox")
+
+EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
+6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends in our own error, so that `--json` is kept even for a misspelt flag."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationInvalid(message, hint=f"{self.prog} --help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command, or the application; the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = _parse(words)
+        return _run(args)
+    except PeftTuiError as error:
+        return output.failure(error, "--json" in words)
+    except KeyboardInterrupt:
+        output.talk("Interrupted. What was asked for goes on at the next start: peft-tui list")
+        return 130
+    except BrokenPipeError:
+        # The reader has gone, as with `| head`. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    command = next((word for word in words if not word.startswith("-")), None)
+    parser = _Parser(
+        "peft-tui",
+        description="Deploy a LoRA adapter from the terminal it was trained in, and know what it costs.",
+        epilog=EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"peft-tui {__version__}")
+    parser.add_argument(
+        "--sandbox",
+        action="store_true",
+        help="on local servers that behave like the platforms; needs no account",
+    )
+    if command in COMMANDS:
+        _add_commands(parser, command)
+        return parser.parse_args(words)
+    parser.usage = "peft-tui [-h] [--version] [--sandbox] [ADAPTER]\n       peft-tui COMMAND … --help"
+    parser.add_argument(
+        "adapter", nargs="?", metavar="ADAPTER", help="a directory or Hugging Face id: opens the wizard on it"
+    )
+    parser.epilog = f"commands: {', '.join(COMMANDS)}\n\n{EXIT}"
+    args = parser.parse_args(words)
+    args.command = None
+    return args
+
+
+def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    deploy = commands.add_parser("deploy", help="deploy an adapter", epilog=EXIT)
+    deploy.add_argument(
+        "adapter", metavar="ADAPTER", help="directory, Hugging Face id, or the platform's own id"
+    )
+    deploy.add_argument("--platform", required=True, choices=PLATFORMS)
+    deploy.add_argument("--name", required=True, metavar="N")
+    deploy.add_argument(
+        "--source", choices=list(SourceKind), help="what ADAPTER is, where it could be several"
+    )
+    deploy.add_argument("--base-model", metavar="M", help="only where the adapter does not say")
+    deploy.add_argument("--instance-type", metavar="T", help="default: the cheapest that is available")
+    deploy.add_argument("--min", metavar="N", help="minimum instances")
+    deploy.add_argument("--max", metavar="N", help="maximum instances")
+    deploy.add_argument("--set", action="append", metavar="KEY=VALUE", help="see peft-tui platforms")
+    deploy.add_argument("--env", action="append", metavar="K=V", help="environment of the container")
+    deploy.add_argument("--wait", action="store_true", help="until it is active")
+    deploy.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="of --wait (3600)")
+    deploy.add_argument("--yes", action="store_true", help="do not ask")
+    deploy.add_argument("--json", action="store_true")
+    listing = commands.add_parser("list", help="all deployments", epilog=EXIT)
+    show = commands.add_parser("show", help="one deployment with its history", epilog=EXIT)
+    show.add_argument("name", metavar="NAME")
+    for reading in (listing, show):
+        reading.add_argument("--cached", action="store_true", help="from the store, asking no platform")
+        reading.add_argument("--json", action="store_true")
+    platforms = commands.add_parser("platforms", help="what each platform supports", epilog=EXIT)
+    platforms.add_argument("--json", action="store_true")
+    sandbox = commands.add_parser(
+        "sandbox", help="the sandbox's servers alone, in the foreground", epilog=EXIT
+    )
+    if command == "sandbox":
+        # Its servers take a third of a second to import: not for the other commands.
+        from peft_tui.sandbox import add_arguments
+
+        add_arguments(sandbox)
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "sandbox":
+        from peft_tui.sandbox import run
+
+        return run(args)
+    directory = data_dir() / "sandbox" if args.sandbox else data_dir()
+    log_to(directory)
+    sandbox = EmbeddedSandbox(directory) if args.sandbox else None
+    # On the sandbox no key of the person's own is even looked at.
+    environ: Mapping[str, str] = {} if sandbox else os.environ
+    if args.command is None:
+        from peft_tui.app import run as run_application
+
+        return run_application(
+            lambda: Backend.open(directory, environ, sandbox=sandbox),
+            sandbox=args.sandbox,
+            adapter=args.adapter,
+        )
+    return asyncio.run(_command(args, directory, environ, sandbox))
+
+
+async def _command(
+    args: argparse.Namespace, directory: Path, environ: Mapping[str, str], sandbox: EmbeddedSandbox | None
+) -> int:
+    backend = await Backend.open(directory, environ, sandbox=sandbox)
+    try:
+        await backend.prepare()
+        if args.command == "platforms":
+            from peft_tui.cli.listing import platforms
+
+            return platforms(backend, args)
+        return await _verb(args.command)(backend, args)
+    finally:
+        await backend.close()
+
+
+def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int]]:
+    from peft_tui.cli.deploy import deploy
+    from peft_tui.cli.listing import list_all, show
+
+    verbs: dict[str, Callable[[Backend, argparse.Namespace], Awaitable[int]]] = {
+        "deploy": deploy,
+        "list": list_all,
+        "show": show,
+    }
+    return verbs[command]

@@ -1,0 +1,1 @@
+"""What peft-tui costs, always beside something comparable in the same run: `python -m tests.bench`."""
