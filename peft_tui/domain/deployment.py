@@ -38,6 +38,8 @@ class Deployment:
     observation: Observation | None = None
     since: datetime | None = None
     """Since when it has this status."""
+    listed: bool = False
+    """The platform's last list had it."""
     operation: Operation | None = None
     """The newest one that has not ended, else the newest that failed."""
 

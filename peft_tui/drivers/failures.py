@@ -54,7 +54,7 @@ def no_answer(error: Exception, platform: str, origin: str, safe: bool) -> PeftT
         hint = "Behind a proxy that inspects TLS, set SSL_CERT_FILE to its certificate."
     elif isinstance(error, httpx.ConnectError):
         message = f"{platform}: {origin} refuses the connection or cannot be reached."
-        hint = "It is tried again by itself; what is shown is as old as it says."
+        hint = "Check the network and the address in the environment."
     elif isinstance(error, httpx.UnsupportedProtocol):
         return ConfigurationInvalid(
             f"{platform}: {origin} is not an address for HTTP.",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from peft_tui.domain.errors import ConnectionFailed
+from peft_tui.domain.errors import ConnectionFailed, Effect
 from peft_tui.text import clean_line
 
 
@@ -34,8 +34,11 @@ class CamelWire(Wire):
 W = TypeVar("W", bound=Wire)
 
 
-def parse(model: type[W], body: Any, platform: str) -> W:
+def parse(model: type[W], body: Any, platform: str, effect: Effect = Effect.NONE) -> W:
     """`body` as `model`.
+
+    Args:
+        effect: UNKNOWN for the answer to a request that makes something: it may have been made.
 
     Raises:
         ConnectionFailed: it is not what this platform's protocol says.
@@ -49,4 +52,10 @@ def parse(model: type[W], body: Any, platform: str) -> W:
             f"{platform} answered in a shape that peft-tui does not know ({clean_line(where, 80)}).",
             hint="Its API may have changed: look for a newer peft-tui.",
             detail=clean_line(first["msg"]),
+            effect=effect,
         ) from error
+
+
+def made(model: type[W], body: Any, platform: str) -> W:
+    """The answer to a request that makes something, which was made even if the answer makes no sense."""
+    return parse(model, body, platform, Effect.UNKNOWN)

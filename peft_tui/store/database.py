@@ -114,10 +114,10 @@ class Database:
                 an observation can be made again.
         """
         async with self._writing:
-            # A pragma inside a transaction does nothing, so it is set before.
-            await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            await self._begin()
             try:
+                # A pragma inside a transaction does nothing, so it is set before.
+                await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                await self._begin()
                 cursor = await self._writer.execute(
                     "UPDATE clockwork SET revision = revision + 1 RETURNING revision"
                 )
@@ -126,8 +126,9 @@ class Database:
                 yield Transaction(self._writer, int(row["revision"]))
                 await self._writer.execute("COMMIT")
             except BaseException:
+                # Cancelled while a statement was on its way, it still runs in its thread: this one follows it.
                 with suppress(sqlite3.Error):
-                    await self._writer.execute("ROLLBACK")
+                    await asyncio.shield(self._writer.execute("ROLLBACK"))
                 raise
         await self.announce()
 

@@ -181,6 +181,14 @@ class Deployments:
                 ),
             )
 
+    async def missed(self, transaction: Transaction, deployment: Deployment) -> None:
+        """The platform's list left it out: what is known of it is no younger than before."""
+        assert deployment.observation is not None
+        await transaction.connection.execute(
+            "UPDATE deployments SET listed = 0, observed_at = ?, revision = ? WHERE id = ?",
+            (deployment.observation.observed_at.isoformat(), transaction.revision, deployment.id),
+        )
+
     async def _with_operations(self, deployments: list[Deployment]) -> list[Deployment]:
         """The same with the operation that each one's row should show."""
         shown = await self._operations.shown({deployment.id for deployment in deployments})
@@ -208,6 +216,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         datetime.fromisoformat(row["created_at"]),
         _observation(row) if row["status"] is not None else None,
         datetime.fromisoformat(row["since"]) if row["since"] else None,
+        bool(row["listed"]),
     )
 
 

@@ -79,7 +79,8 @@ class OperationRunner:
                     await self._begin(operation, deployment)
                 outputs = await self._step(operation, deployment, step)
             except PeftTuiError as error:
-                if not error.transient:
+                # What may have been done is looked for, whatever else is wrong.
+                if not error.transient and error.effect is Effect.NONE:
                     await self._fail(operation, step, error)
                     return
                 await self._wait(operation, step, error, failures)

@@ -12,7 +12,7 @@ from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.replicate.states import belongs_to, moment
 from peft_tui.drivers.replicate.wire import Deployment, Model, Prediction, Training, Version
-from peft_tui.drivers.wire import parse
+from peft_tui.drivers.wire import made, parse
 from peft_tui.text import clean_line
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ async def _training(driver: ReplicateDriver, context: StepContext) -> Outputs:
     body = {"destination": context.outputs["model"], "input": given}
     path = f"/v1/models/{IMPORTER}/versions/{importer.id}/trainings"
     return {
-        "training_id": parse(Training, await driver.http.request("POST", path, body=body), driver.title).id
+        "training_id": made(Training, await driver.http.request("POST", path, body=body), driver.title).id
     }
 
 
@@ -131,7 +131,7 @@ async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
         "min_instances": spec.min_instances,
         "max_instances": spec.max_instances,
     }
-    found = parse(Deployment, await driver.http.request("POST", "/v1/deployments", body=body), driver.title)
+    found = made(Deployment, await driver.http.request("POST", "/v1/deployments", body=body), driver.title)
     return {"deployment": f"{found.owner}/{found.name}"}
 
 
@@ -162,7 +162,7 @@ async def _probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
         body={"input": given},
         headers={"Cancel-After": "20m"},
     )
-    return {"prediction_id": parse(Prediction, answer, driver.title).id}
+    return {"prediction_id": made(Prediction, answer, driver.title).id}
 
 
 def _since(created_at: str, started_at: datetime) -> bool:

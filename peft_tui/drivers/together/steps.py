@@ -19,7 +19,7 @@ from peft_tui.drivers.together.wire import (
     RemoteUpload,
     Revision,
 )
-from peft_tui.drivers.wire import parse
+from peft_tui.drivers.wire import made, parse
 
 if TYPE_CHECKING:
     from peft_tui.drivers.together.driver import TogetherDriver
@@ -90,7 +90,7 @@ async def _register(driver: TogetherDriver, context: StepContext) -> Outputs:
     base = await _base(driver, context)
     body = {"name": context.remote_name, "baseModelId": base["base_model_id"], "type": "adapter"}
     answer = await driver.http.request("POST", f"{await _project_path(driver)}/models", body=body)
-    return {"model_id": parse(Model, answer, driver.title).id, **base}
+    return {"model_id": made(Model, answer, driver.title).id, **base}
 
 
 async def _upload(driver: TogetherDriver, context: StepContext) -> Outputs:
@@ -114,7 +114,7 @@ async def _start_import(driver: TogetherDriver, context: StepContext) -> Outputs
     if driver.hub_token is not None:
         body["token"] = driver.hub_token.reveal()
     answer = await driver.http.request("POST", f"{await _project_path(driver)}/models/uploads", body=body)
-    return {"upload_id": parse(RemoteUpload, answer, driver.title).id}
+    return {"upload_id": made(RemoteUpload, answer, driver.title).id}
 
 
 async def _await_import(driver: TogetherDriver, context: StepContext) -> Outputs:
@@ -168,7 +168,7 @@ async def _endpoint(driver: TogetherDriver, context: StepContext) -> Outputs:
     visibility = context.spec.text("visibility", "private").upper()
     body = {"name": context.remote_name, "visibility": f"VISIBILITY_{visibility}"}
     answer = await driver.http.request("POST", f"{await _project_path(driver)}/endpoints", body=body)
-    endpoint = parse(Endpoint, answer, driver.title)
+    endpoint = made(Endpoint, answer, driver.title)
     return {"endpoint_id": endpoint.id, "model": endpoint.name}
 
 
@@ -229,7 +229,7 @@ async def _find_deployment(driver: TogetherDriver, context: StepContext) -> Outp
 async def _deployment(driver: TogetherDriver, context: StepContext) -> Outputs:
     body = await _deployment_body(driver, context)
     answer = await driver.http.request("POST", await _deployments_path(driver, context), body=body)
-    return {"deployment_id": parse(Deployment, answer, driver.title).id}
+    return {"deployment_id": made(Deployment, answer, driver.title).id}
 
 
 async def _adapters_path(driver: TogetherDriver, context: StepContext) -> str:
@@ -249,7 +249,7 @@ async def _attach(driver: TogetherDriver, context: StepContext) -> Outputs:
         "adapterRevisionId": context.outputs["revision_id"],
     }
     answer = await driver.http.request("POST", await _adapters_path(driver, context), body=body)
-    return {"attached_id": parse(AttachedAdapter, answer, driver.title).id}
+    return {"attached_id": made(AttachedAdapter, answer, driver.title).id}
 
 
 async def _await_adapter(driver: TogetherDriver, context: StepContext) -> Outputs:

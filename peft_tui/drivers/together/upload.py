@@ -103,7 +103,11 @@ async def _send_part(
     offset, size = file.parts[number - 1]
     async with gate:
         answer = await transport.upload(url, file.path, offset, size, headers, count)
-    return {"partNumber": number, "hash": answer.get("etag", "").strip('"')}
+    etag = answer.get("etag", "").strip('"')
+    if not etag:
+        # What the part is completed with. Without it, whoever answered was not the store.
+        raise ConnectionFailed(f"The upload of {file.name} was not acknowledged.", transient=True)
+    return {"partNumber": number, "hash": etag}
 
 
 def _check_parts(file: LocalFile, remote: UploadFile, title: str) -> None:
