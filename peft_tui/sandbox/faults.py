@@ -6,18 +6,35 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, cast, get_args
 
 from aiohttp import web
 
-Action = Literal[
-    "status", "delay", "hang", "reset_before", "reset_after", "slow_body", "garbage"
-]
+Action = Literal["status", "delay", "hang", "reset_before", "reset_after", "slow_body", "garbage"]
 ACTIONS: tuple[str, ...] = get_args(Action)
 
 GARBAGE = b"<html><body>\xff\xfe\x00 upstream connect error or disconnect/reset before headers"
+
+
+@dataclass
+class Trace:
+    """What happens to the request that is being answered.
+
+    Attributes:
+        slow: The fault that slows a streamed body down.
+        lost: The work is done, but no answer must go out.
+        cut: The connection was reset.
+    """
+
+    slow: Fault | None = None
+    lost: bool = False
+    cut: bool = False
+
+
+TRACE: ContextVar[Trace] = ContextVar("trace")
 
 
 @dataclass
@@ -76,17 +93,11 @@ def parse_fault(data: object) -> Fault:
     """
     if not isinstance(data, dict):
         raise ValueError("A fault is a JSON object.")
+    data = _plain(data)
     known = set(Fault.__dataclass_fields__) - {"seen", "hits"}
     if unknown := sorted(set(data) - known):
         raise ValueError(f"Unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}.")
     action = data.get("action")
-    # {"action": {"status": {...}}} is a natural way to write it; accept both.
-    if isinstance(action, dict):
-        if len(action) == 1 and isinstance(inner := next(iter(action.values())), dict):
-            return parse_fault({**data, **inner, "action": next(iter(action))})
-        if isinstance(action.get("type"), str):
-            inner = {k: v for k, v in action.items() if k != "type"}
-            return parse_fault({**data, **inner, "action": action["type"]})
     if action not in ACTIONS:
         raise ValueError(f"'action' must be one of {', '.join(ACTIONS)}.")
     fault = Fault(action=cast(Action, action))
@@ -122,6 +133,25 @@ def parse_fault(data: object) -> Fault:
     return fault
 
 
+_ALIASES = {"status": "code", "s": "seconds", "delay": "seconds"}
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """One spelling for the ways people write a fault: `{"action": {"status": {…}}}`, `{"s": 2}`."""
+    action = data.get("action")
+    if isinstance(action, dict):
+        rest = {k: v for k, v in data.items() if k != "action"}
+        named = next((k for k in ("type", "name", "kind") if isinstance(action.get(k), str)), None)
+        if named is not None:
+            data = {**rest, **{k: v for k, v in action.items() if k != named}, "action": action[named]}
+        elif len(action) == 1:
+            ((word, inner),) = action.items()
+            if not isinstance(inner, dict):
+                inner = {} if inner is None else {"code" if word == "status" else "seconds": inner}
+            data = {**rest, **inner, "action": word}
+    return {_ALIASES.get(k, k): v for k, v in data.items()}
+
+
 def _typed(data: dict[str, Any], key: str, kind: type) -> Any:
     value = data[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -150,11 +180,11 @@ async def apply(fault: Fault, request: web.Request, handler: Handler) -> web.Str
         case "reset_before":
             return reset(request)
         case "reset_after":
-            request["sandbox_lost_answer"] = True
+            TRACE.get().lost = True
             await handler(request)
             return reset(request)
         case "slow_body":
-            request["sandbox_slow"] = fault
+            TRACE.get().slow = fault
             return await _slowly(fault, request, await handler(request))
 
 
@@ -176,7 +206,7 @@ async def hang(request: web.Request) -> None:
 def reset(request: web.Request) -> web.Response:
     """Cut the connection with a TCP reset, so that the client sees an error and not an end."""
     transport = request.transport
-    request["sandbox_status"] = 0
+    TRACE.get().cut = True
     if transport is not None:
         sock = transport.get_extra_info("socket")
         if sock is not None:
@@ -186,9 +216,7 @@ def reset(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
-async def _slowly(
-    fault: Fault, request: web.Request, response: web.StreamResponse
-) -> web.StreamResponse:
+async def _slowly(fault: Fault, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     if response.prepared or not isinstance(response, web.Response):
         return response
     body = response.body if isinstance(response.body, bytes) else b""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
 from peft_tui.sandbox.weights import lora_files, merged_files
 
@@ -53,7 +54,9 @@ def _readme(base: str, adapter: bool) -> bytes:
     return f"---\nbase_model: {base}\nlibrary_name: {library}\n---\n\n# Sandbox model\n".encode()
 
 
-def _lora(id: str, base: str, *, rank: int = 16, private: bool = False, gated: bool = False, **config: object) -> HubRepo:
+def _lora(
+    id: str, base: str, *, rank: int = 16, private: bool = False, gated: bool = False, **config: Any
+) -> HubRepo:
     files = {"README.md": _readme(base, True), **lora_files(base, rank=rank, **config)}
     return HubRepo(id, files, private, gated, ("peft", "safetensors", "lora", f"base_model:{base}"), base)
 

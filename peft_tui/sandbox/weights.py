@@ -195,9 +195,7 @@ def judge_adapter(files: list[FileFacts], base: str, *, max_rank: int = 64) -> l
     weights = by_name.get("adapter_model.safetensors")
     if weights is None:
         pickled = " (adapter_model.bin is not accepted)" if "adapter_model.bin" in by_name else ""
-        defects.append(
-            Defect("adapter_weights_present", f"adapter_model.safetensors is missing{pickled}")
-        )
+        defects.append(Defect("adapter_weights_present", f"adapter_model.safetensors is missing{pickled}"))
     elif not weights.problem:
         defects += _judge_size(weights)
     if config_file.document is not None:
@@ -236,7 +234,9 @@ def _judge_config(
 ) -> list[Defect]:
     defects: list[Defect] = []
     if str(config.get("peft_type", "")).upper() != "LORA":
-        defects.append(Defect("peft_type", f"peft_type {config.get('peft_type')!r} is not supported, only LORA"))
+        defects.append(
+            Defect("peft_type", f"peft_type {config.get('peft_type')!r} is not supported, only LORA")
+        )
     named = config.get("base_model_name_or_path")
     if isinstance(named, str) and named and named.lower() != base.lower():
         defects.append(
@@ -262,5 +262,7 @@ def _judge_config(
         found = {s[0] for n, s in weights.shapes.items() if "lora_A" in n and s}
         if found and found != {numbers[0]}:
             seen = ", ".join(map(str, sorted(found)))
-            defects.append(Defect("rank_match", f"adapter_config.json says r={numbers[0]}, the weights have {seen}"))
+            defects.append(
+                Defect("rank_match", f"adapter_config.json says r={numbers[0]}, the weights have {seen}")
+            )
     return defects

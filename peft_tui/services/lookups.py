@@ -84,12 +84,28 @@ class Lookups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.carry_out: Callable[[Question], None] = lambda question: None
-        """Set by the worker that finds out."""
+        self._carry_out: Callable[[Question], None] | None = None
+        self._waiting: list[Question] = []
+
+    @property
+    def carry_out(self) -> Callable[[Question], None] | None:
+        """Set by the worker that finds out; what was asked before it came is asked of it then."""
+        return self._carry_out
+
+    @carry_out.setter
+    def carry_out(self, carry_out: Callable[[Question], None] | None) -> None:
+        self._carry_out = carry_out
+        if carry_out is not None:
+            waiting, self._waiting = self._waiting, []
+            for question in waiting:
+                carry_out(question)
 
     def want(self, question: Question) -> None:
         """Have it found out, soon; asking twice while it is under way is one question."""
-        self.carry_out(question)
+        if self._carry_out is not None:
+            self._carry_out(question)
+        else:
+            self._waiting.append(question)
 
     async def answer(self, question: Question) -> Answer[Any] | None:
         """What is known; None when it was never found out."""

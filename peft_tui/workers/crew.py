@@ -51,7 +51,7 @@ class Crew:
 
     async def stop(self) -> None:
         """End everything where it is; the journal knows how to go on."""
-        self._lookups.carry_out = lambda question: None
+        self._lookups.carry_out = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

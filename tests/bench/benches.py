@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from tests.bench.application import starts_full, ticks
 from tests.bench.measure import Result, keys_cost, program, starts
 
 Bench = Callable[[int], Awaitable[list[Result]]]
@@ -22,6 +23,8 @@ TABLE_KEYS = {
 }
 
 BENCHES: list[Bench] = [
+    starts_full,
+    ticks,
     starts("start, LiveTable of 1,000 rows", program("tables_app", "live", "1000"), "deployment-3", goal=1.3),
     keys_cost(
         "LiveTable against DataTable",

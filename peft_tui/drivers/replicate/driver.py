@@ -27,6 +27,7 @@ from peft_tui.drivers.replicate.wire import (
     Page,
     Prediction,
     Search,
+    Training,
     Version,
 )
 from peft_tui.drivers.transport import Network, Transport
@@ -75,15 +76,26 @@ class ReplicateDriver:
         return tuple(sorted(offered, key=_by_price))
 
     async def models(self) -> tuple[PlatformModel, ...]:
-        """The account's own, as far as the search finds them: there is no list of them."""
+        """The account's own, as far as they can be found: there is no list of private models.
+
+        Public ones are searched for; private ones show in what was done with them lately.
+        """
         owner = (await self.owner()).username
+        found: dict[str, str] = {}
+        for training in await self.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=1):
+            made = training.output.version if training.output else ""
+            found[made.partition(":")[0]] = "imported or trained"
+        for prediction in await self.pages(Prediction, "/v1/predictions", Urgency.NORMAL, limit=1):
+            found.setdefault(prediction.model, "used lately")
+        for deployment in await self.pages(Deployment, "/v1/deployments", Urgency.NORMAL):
+            found[deployment.current_release.model] = "deployed"
         body = await self.http.get("/v1/search", {"query": owner, "limit": "50"})
-        found = {
-            m.model.name: m.model for m in parse(Search, body, self.title).models if m.model.owner == owner
-        }
+        for item in parse(Search, body, self.title).models:
+            found.setdefault(f"{item.model.owner}/{item.model.name}", item.model.description or "public")
         return tuple(
-            PlatformModel(f"{owner}/{name}", f"{owner}/{name}", "", model.description or model.visibility)
-            for name, model in sorted(found.items())
+            PlatformModel(name, name, "", how)
+            for name, how in sorted(found.items())
+            if name.startswith(f"{owner}/")
         )
 
     async def assess(self, source: AdapterSource, adapter: Adapter | None) -> Assessment:

@@ -64,6 +64,7 @@ class Deployment(Wire):
 
 class Prediction(Wire):
     id: str
+    model: Text = ""
     deployment: Text = ""
     """`owner/name`, or the name alone: both spellings appear."""
     status: Text = ""

@@ -1,0 +1,1 @@
+"""The Replicate cloud of the sandbox: models, deployments, predictions, trainings, files."""

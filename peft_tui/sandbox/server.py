@@ -1,0 +1,256 @@
+"""The sandbox as servers on a socket: one port for all clouds, one for Replicate's streams."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from peft_tui.sandbox import control, faults, hub
+from peft_tui.sandbox.clock import Clock
+from peft_tui.sandbox.hubrepos import HF_TOKEN
+from peft_tui.sandbox.replicate import routes as replicate_routes
+from peft_tui.sandbox.replicate import streams as replicate_streams
+from peft_tui.sandbox.replicate.errors import refuse as replicate_refusal
+from peft_tui.sandbox.replicate.state import ACME_TOKEN
+from peft_tui.sandbox.saving import Saver, load
+from peft_tui.sandbox.together import routes as together_routes
+from peft_tui.sandbox.together.errors import refuse as together_refusal
+from peft_tui.sandbox.together.state import ACME_KEY
+from peft_tui.sandbox.web import STREAM_PORT, WORLD, Refusal, world_of
+from peft_tui.sandbox.world import LoggedRequest, World, fresh_data
+
+log = logging.getLogger("peft_tui.sandbox")
+
+HOST = "127.0.0.1"
+LARGEST_BODY = 128 * 1024 * 1024
+LONGEST_LOG = 200_000
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def split_path(path: str) -> tuple[str | None, str]:
+    """The platform of a path and the vendor's own path; no platform for the control surface."""
+    head, _, rest = path.lstrip("/").partition("/")
+    if head in control.PLATFORMS:
+        return head, "/" + rest
+    return None, path
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Log the call, let faults happen, and turn what went wrong into the platform's words."""
+    platform: str | None
+    if request.app.get(STREAMS_ONLY):
+        platform, path = "replicate", request.path
+    else:
+        platform, path = split_path(request.path)
+    if platform is None:
+        return await handler(request)
+    world = world_of(request)
+    trace = faults.Trace()
+    faults.TRACE.set(trace)
+    entry = LoggedRequest(platform, request.method, path, None, world.now())
+    if len(world.data.requests) < LONGEST_LOG:
+        world.data.requests.append(entry)
+    fault = next(
+        (f for f in world.data.faults if f.matches(platform, request.method, path) and f.take()), None
+    )
+    try:
+        if fault is None:
+            response = await _guarded(platform, request, handler)
+        else:
+            answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+            async def answer(r: web.Request) -> web.StreamResponse:
+                return await _guarded(platform, r, handler)
+
+            response = await faults.apply(fault, request, answer)
+        entry.status = 0 if trace.cut else response.status
+        return response
+    except ConnectionError:
+        # The client left in the middle of a stream; there is nobody to answer.
+        entry.status = 0
+        return web.Response(status=499)
+    finally:
+        entry.bytes_in = getattr(request.content, "total_bytes", 0)
+        world.touch(soon=request.method not in ("GET", "HEAD", "QUERY"))
+
+
+async def _guarded(platform: str, request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return refusal.response()
+    except web.HTTPRequestEntityTooLarge:
+        return _refusal(platform, 413, "The request body is too large.").response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _refusal(platform, error.status, f"{request.method} {request.path}: {error.reason}").response()
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        return _refusal(platform, 500, "The sandbox failed on this request; see its log.").response()
+
+
+def _refusal(platform: str, status: int, message: str) -> Refusal:
+    match platform:
+        case "together":
+            return together_refusal(status, message)
+        case "replicate":
+            return replicate_refusal(status, message)
+    return hub.refuse(status, message)
+
+
+STREAMS_ONLY: web.AppKey[bool] = web.AppKey("streams_only", bool)
+
+
+def make_app(world: World, stream_port: list[int]) -> web.Application:
+    """The application on the main port."""
+    app = web.Application(middlewares=[observe], client_max_size=LARGEST_BODY)
+    app[WORLD] = world
+    app[STREAM_PORT] = stream_port
+    app.add_routes(control.routes())
+    app.add_routes(together_routes.routes("/together"))
+    app.add_routes(replicate_routes.routes("/replicate"))
+    app.add_routes(hub.routes("/huggingface"))
+    return app
+
+
+def make_stream_app(world: World) -> web.Application:
+    """The application on Replicate's stream port."""
+    app = web.Application(middlewares=[observe])
+    app[WORLD] = world
+    app[STREAMS_ONLY] = True
+    app.add_routes(replicate_streams.routes())
+    return app
+
+
+class PortBusy(Exception):
+    """The port is taken; the text says which."""
+
+
+class Sandbox:
+    """A running sandbox.
+
+    Attributes:
+        world: Its accounts, resources and knobs.
+        clock: Its time; `clock.advance(seconds)` moves it.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        speed: float = 1.0,
+        port: int = 0,
+        state: Path | str | None = None,
+    ) -> None:
+        self._port = port
+        self._stream_port: list[int] = [0]
+        self._runners: list[web.AppRunner] = []
+        path = Path(state) if state is not None else None
+        data = load(path, speed) if path is not None else None
+        self.clock = Clock(speed, None if data is None else data.now)
+        self.world = World(data or fresh_data(seed, self.clock.now()), self.clock)
+        self._saver = Saver(self.world, path) if path is not None else None
+        if self._saver is not None:
+            saver = self._saver
+            self.world.on_change = lambda soon: saver.touch(soon=soon)
+
+    @property
+    def port(self) -> int:
+        """The main port; known after `start`."""
+        return self._port
+
+    @property
+    def url(self) -> str:
+        """Base of everything, without a trailing slash."""
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def stream_url(self) -> str:
+        """Base of Replicate's streams."""
+        return f"http://{HOST}:{self._stream_port[0]}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The vendors' own variables, so that their SDKs speak to this sandbox."""
+        return {
+            "TOGETHER_BASE_URL": f"{self.url}/together",
+            "TOGETHER_API_KEY": ACME_KEY,
+            "TOGETHER_PROJECT_ID": "proj_acme",
+            "REPLICATE_BASE_URL": f"{self.url}/replicate",
+            "REPLICATE_API_TOKEN": ACME_TOKEN,
+            "HF_ENDPOINT": f"{self.url}/huggingface",
+            "HF_TOKEN": HF_TOKEN,
+        }
+
+    async def start(self) -> None:
+        """Listen. A second start after a stop uses the same ports.
+
+        Raises:
+            PortBusy: Somebody else listens there.
+        """
+        if self._runners:
+            return
+        # The stream port is tried next to the main one, so that a fixed port means two fixed ports.
+        self._port = await self._listen(make_app(self.world, self._stream_port), self._port)
+        wanted = self._stream_port[0] or self._port + 1
+        streams = make_stream_app(self.world)
+        try:
+            self._stream_port[0] = await self._listen(streams, wanted if wanted < 65536 else 0)
+        except PortBusy:
+            self._stream_port[0] = await self._listen(make_stream_app(self.world), 0)
+
+    async def _listen(self, app: web.Application, port: int) -> int:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, HOST, port, reuse_address=True).start()
+        except OSError as error:
+            await runner.cleanup()
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                reason = "is already in use" if error.errno == errno.EADDRINUSE else "may not be used"
+                raise PortBusy(
+                    f"Port {port} on {HOST} {reason}. Choose another one, or 0 for a free one."
+                ) from None
+            raise
+        self._runners.append(runner)
+        address: tuple[Any, ...] = runner.addresses[0]
+        return int(address[1])
+
+    async def stop(self) -> None:
+        """Stop listening and save; open connections are cut."""
+        runners, self._runners = self._runners, []
+        for runner in runners:
+            await runner.cleanup()
+        if self._saver is not None:
+            self._saver.flush()
+
+
+@asynccontextmanager
+async def run_sandbox(
+    *, seed: int = 1, speed: float = 0.0, port: int = 0, state: Path | str | None = None
+) -> AsyncIterator[Sandbox]:
+    """A sandbox for tests, with a frozen clock unless told otherwise.
+
+    Args:
+        seed: Same seed, same ids and same texts.
+        speed: World seconds per real second; 0 is frozen.
+        port: 0 for a free one.
+        state: File that keeps the world between runs.
+    """
+    sandbox = Sandbox(seed=seed, speed=speed, port=port, state=state)
+    await sandbox.start()
+    try:
+        yield sandbox
+    finally:
+        await sandbox.stop()
