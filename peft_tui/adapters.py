@@ -29,7 +29,12 @@ def read_directory(path: str) -> Adapter:
     Raises:
         ConfigurationInvalid: with what is wrong and what to do; nothing was sent anywhere.
     """
-    directory = Path(path).expanduser()
+    try:
+        directory = Path(path).expanduser()
+    except RuntimeError as error:
+        raise _bad(
+            f"{path} does not exist: there is no such home directory.", "Give the whole path."
+        ) from error
     try:
         if not directory.exists():
             raise _bad(f"{directory} does not exist.", "Give the directory that the training wrote.")
@@ -46,6 +51,7 @@ def read_directory(path: str) -> Adapter:
         if WEIGHTS not in names:
             raise _bad(*_missing_weights(set(names)))
         weights = directory / WEIGHTS
+        _check_file(weights)
         size = weights.stat().st_size
         with weights.open("rb") as file:
             header = file.read(header_length(file.read(PREFIX), size))
@@ -156,24 +162,30 @@ def _header(content: bytes, size: int) -> dict[str, dict[str, Any]]:
     end = 0
     for name, tensor in tensors.items():
         offsets = tensor.get("data_offsets") if isinstance(tensor, dict) else None
-        if not (isinstance(offsets, list) and len(offsets) == 2 and all(isinstance(o, int) for o in offsets)):
+        if not (isinstance(offsets, list) and len(offsets) == 2 and all(_offset(o) for o in offsets)):
             raise _bad(f"The header of {WEIGHTS} says nothing usable of {clean_line(name, 60)}.", _AGAIN)
         end = max(end, offsets[1])
     if PREFIX + len(content) + end > size:
+        # A number of thousands of digits is one that Python refuses to print.
+        where = f"{PREFIX + len(content) + end:,}" if end < 2**63 else "an absurd number"
         raise _bad(
-            f"{WEIGHTS} is cut short: its tensors end at byte {PREFIX + len(content) + end:,}"
-            f" and the file at {size:,}.",
-            _AGAIN,
+            f"{WEIGHTS} is cut short: its tensors end at byte {where} and the file at {size:,}.", _AGAIN
         )
     return tensors
+
+
+def _offset(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _rank(facts: Mapping[str, Any], tensors: Mapping[str, dict[str, Any]]) -> int:
     """The configuration's rank, checked against the tensors unless single modules have their own."""
     rank = int(facts["r"])
     if facts.get("rank_pattern"):
-        own = [r for r in dict(facts["rank_pattern"]).values() if isinstance(r, int)]
-        return max([rank, *own])
+        pattern = facts["rank_pattern"]
+        if not isinstance(pattern, dict):
+            raise _bad(f"{CONFIG} has a rank_pattern that is no table.", "Save the adapter again.")
+        return max([rank, *(r for r in pattern.values() if isinstance(r, int))])
     for name, tensor in tensors.items():
         shape = tensor.get("shape")
         if not isinstance(shape, list) or len(shape) != 2:
@@ -191,16 +203,24 @@ def _rank(facts: Mapping[str, Any], tensors: Mapping[str, dict[str, Any]]) -> in
 
 def _alpha(facts: Mapping[str, Any]) -> float | None:
     alpha = facts.get("lora_alpha")
-    usable = isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha)
-    return float(alpha) if usable and alpha is not None else None
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or abs(alpha) > 1e9:
+        return None
+    return float(alpha) if math.isfinite(alpha) else None
 
 
 def _open(path: Path, limit: int) -> bytes:
+    _check_file(path)
     with path.open("rb") as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise _bad(f"{path.name} is larger than {limit // 1024} KiB.", "That is not what PEFT writes.")
     return content
+
+
+def _check_file(path: Path) -> None:
+    # Reading a pipe would wait for a writer that never comes.
+    if not path.is_file():
+        raise _bad(f"{path} cannot be read: it is not a file.", _AGAIN)
 
 
 def _missing_config(directory: Path, names: set[str]) -> str:
@@ -221,4 +241,5 @@ def _missing_weights(names: set[str]) -> tuple[str, str]:
 
 
 def _bad(message: str, hint: str) -> ConfigurationInvalid:
-    return ConfigurationInvalid(message, hint=hint)
+    # Names and values out of foreign files stand in these sentences.
+    return ConfigurationInvalid(clean_line(message, 400), hint=hint)

@@ -1,4 +1,4 @@
-"""The application: opens the store, shows the first screen, starts the workers after the first frame. Wiring only."""
+"""The application: opens the store, shows the first screen, then starts the workers. Wiring only."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.events import DescendantFocus
 from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -37,12 +39,14 @@ class PeftTui(App[None]):
     CSS = "#opening { height: 1fr; padding: 1 2; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("q", "quit", "Quit", tooltip="Leave. What is under way goes on at the next start."),
+        Binding("q", "quit", "Quit", tooltip="What is under way goes on next time."),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave."),
     ]
 
     trouble: var[str] = var("")
     """Why nothing is being refreshed, in a few words; empty while all is well."""
+    ready: var[bool] = var(False)
+    """What the workers talk to is up; in the sandbox the credentials are there only then."""
 
     def __init__(
         self,
@@ -64,9 +68,6 @@ class PeftTui(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = choose_theme(os.environ)
-
-    def compose(self) -> ComposeResult:
-        yield Lines(id="opening")
 
     def on_load(self) -> None:
         # The store opens while Textual is still setting itself up.
@@ -113,16 +114,22 @@ class PeftTui(App[None]):
 
     async def _start(self, backend: Backend) -> None:
         try:
+            await backend.prepare()
+            self.ready = True
             await backend.start()
         except PeftTuiError as error:
+            self.ready = True
             self.trouble = "✖ nothing is refreshed"
             words = f"{error.message} {error.hint}".strip()
             self.notify(clean_line(words, 400), severity="error", timeout=10, markup=False)
 
     def _say(self, lines: list[Line]) -> None:
-        opening = self.query_one("#opening", Lines)
+        home = self.screen
+        opening = next(iter(home.query(Lines)), None) or Lines(id="opening")
         opening.ascii_only = self.ascii_only
         opening.show(lines)
+        if not opening.is_attached:
+            home.mount(opening)
 
     # Other processes on the same store
 
@@ -139,10 +146,24 @@ class PeftTui(App[None]):
 
     # Palette, errors, the end
 
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's, which a lost line would block; any other that was asked for stays."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from peft_tui.ui.terminal import SteadyDriver
+
+        return SteadyDriver
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Only what is of use here."""
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Save a picture", "The screen as SVG", self.deliver_screenshot)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Nothing blinks: a blinking cursor writes two kilobytes a second for nobody."""
+        if hasattr(event.widget, "cursor_blink"):
+            event.widget.cursor_blink = False
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """A worker that failed is said so; the application goes on."""

@@ -48,7 +48,7 @@ class Credentials:
 
     def state(self, capabilities: Capabilities) -> CredentialState:
         return CredentialState(
-            tuple(f.env for f in capabilities.credentials if f.required and not self._environ.get(f.env))
+            tuple(f.env for f in capabilities.credentials if f.required and not self.text(f.env))
         )
 
     def secret(self, env: str, platform: str) -> Secret:
@@ -63,17 +63,21 @@ class Credentials:
                 f"No credentials for {platform}: {env} is not set.",
                 hint=f"export {env}=… and start again, or try it without an account: peft-tui --sandbox",
             )
-        if not value.isascii() or not value.isprintable() or " " in value:
-            raise AuthenticationFailed(
-                f"{env} holds something that no key holds (a space, a line break, a typographic character).",
-                hint="Copy the key again.",
-            )
-        return Secret(value)
+        return _secret(env, value)
 
     def optional_secret(self, env: str) -> Secret | None:
         value = self._environ.get(env, "").strip()
-        return Secret(value) if value else None
+        return _secret(env, value) if value else None
 
     def text(self, env: str, default: str = "") -> str:
         """A setting that is no secret."""
         return self._environ.get(env, "").strip() or default
+
+
+def _secret(env: str, value: str) -> Secret:
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise AuthenticationFailed(
+            f"{env} holds something that no key holds (a space, a line break, a typographic character).",
+            hint="Copy the key again.",
+        )
+    return Secret(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from peft_tui.domain.errors import ConfigurationInvalid
+
 
 def data_dir() -> Path:
     """State: the store, the log. Not made here."""
@@ -25,7 +27,10 @@ def private_dir(path: Path) -> Path:
 
 
 def _place(own: str, xdg: str, fallback: str) -> Path:
-    if os.environ.get(own):
-        return Path(os.environ[own]).expanduser()
-    base = os.environ.get(xdg)
-    return (Path(base) if base else Path.home() / fallback) / "peft-tui"
+    try:
+        if os.environ.get(own):
+            return Path(os.environ[own]).expanduser()
+        base = os.environ.get(xdg)
+        return (Path(base) if base else Path.home() / fallback) / "peft-tui"
+    except RuntimeError as error:
+        raise ConfigurationInvalid("There is no home directory.", hint=f"Set HOME or {own}.") from error

@@ -113,7 +113,14 @@ async def _assess(
             adapter = None
             if source.kind is not SourceKind.PLATFORM:
                 adapter = await _ask(backend, Question.adapter(source))
-            assessment: Assessment = await _ask(backend, Question(args.platform, Topic.ASSESSMENT, source))
+            said = adapter.base_model if adapter else ""
+            if said and args.base_model and said != args.base_model:
+                raise ConfigurationInvalid(
+                    f"The adapter was trained on {said}, not on {args.base_model}.",
+                    hint="Leave --base-model out.",
+                )
+            question = Question(args.platform, Topic.ASSESSMENT, source, args.base_model or "")
+            assessment: Assessment = await _ask(backend, question)
         except NotFound:
             if last:
                 raise

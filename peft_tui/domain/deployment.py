@@ -63,19 +63,30 @@ class Deployment:
         return Status.PENDING
 
     @property
+    def came_to_nothing(self) -> bool:
+        """Nothing of it is left at the platform, or ever was: its name is free again."""
+        if self.observation is not None:
+            return self.observation.condition is Condition.GONE
+        return self.operation is not None and self.operation.state.ended
+
+    @property
     def condition(self) -> Condition:
         return self.observation.condition if self.observation else Condition.NONE
 
 
-_SUFFIX = re.compile(r"-[0-9a-f]{8}$")
+_MARK = re.compile(r"-(?=[0-9]*[a-f])[0-9a-f]{8}$")
+"""At least one letter: eight digits at the end of a name are a date, and somebody else's."""
 
 
 def remote_name(name: str, deployment_id: str, max_length: int = 60) -> str:
     """`<slug>-<8 hex>`: the same for the same deployment, however often it is asked."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "adapter"
-    return f"{slug[: max_length - 9].rstrip('-')}-{deployment_id[:8]}"
+    mark = deployment_id[:8]
+    if mark.isdigit():
+        mark = f"{mark[:7]}{'abcdefabcd'[int(mark[7])]}"
+    return f"{slug[: max_length - 9].rstrip('-')}-{mark}"
 
 
 def looks_like_ours(name: str) -> bool:
     """True for a remote name of our making."""
-    return bool(_SUFFIX.search(name))
+    return bool(_MARK.search(name))

@@ -152,7 +152,7 @@ class DeploymentSpec:
 
     def integer(self, key: str, default: int = 0) -> int:
         value = self.settings.get(key)
-        return int(value) if value is not None else default
+        return int(value) if value not in (None, "") else default
 
     def text(self, key: str, default: str = "") -> str:
         value = self.settings.get(key)
@@ -204,16 +204,17 @@ class Capabilities:
     def problems(self, settings: Settings) -> dict[str, str]:
         """What cannot be, by setting; empty when everything can be sent."""
         found: dict[str, str] = {}
+        parsed: dict[str, Value | None] = {}
         for key, value in settings.items():
             setting = self.setting(key)
             if setting is None:
                 found[key] = f"{self.title} has no setting “{key}”"
                 continue
             try:
-                setting.parse(str(value))
+                parsed[key] = setting.parse(str(value))
             except ConfigurationInvalid as error:
                 found[key] = error.message
-        low, high = settings.get("min_instances"), settings.get("max_instances")
+        low, high = parsed.get("min_instances"), parsed.get("max_instances")
         if isinstance(low, int) and isinstance(high, int) and "min_instances" not in found:
             if high < 1:
                 found.setdefault("max_instances", "at least 1: a deployment of 0 serves nothing")

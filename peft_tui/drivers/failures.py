@@ -28,19 +28,29 @@ LONGEST_WAIT = 24 * 3600.0
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 UNRESOLVED = ("name or service", "name resolution", "nodename", "no address", "getaddrinfo")
 """How the resolvers of different systems say that there is no such host."""
-BROKEN = {408, 500, 502, 503, 504}
-"""The server's trouble rather than ours: the same request may succeed later."""
+
+
+def broken(status: int) -> bool:
+    """The trouble of the server, or of a gateway before it: it may have done what it was asked."""
+    return status == 408 or status >= 500
 
 
 def no_answer(error: Exception, platform: str, origin: str, safe: bool) -> PeftTuiError:
     """The error for a request that got no answer. `safe` says that repeating it can do no harm."""
+    if isinstance(error, httpx.LocalProtocolError):
+        # Its text quotes the header that could not be written, and the key with it.
+        return ConfigurationInvalid(
+            f"{platform}: the request cannot be written.", hint="A key holds characters that no key holds."
+        )
     sent = not isinstance(error, NOT_SENT)
     effect = Effect.UNKNOWN if sent and not safe else Effect.NONE
     detail = clean_line(error)
     if isinstance(error, (httpx.TimeoutException, TimeoutError)):
         return TimedOut(
             f"{platform} did not answer in time.",
-            hint="It is looked up before anything is asked for again." if effect else "It is asked again.",
+            hint="It is looked up before anything is asked for again."
+            if effect is Effect.UNKNOWN
+            else "It is asked again.",
             detail=detail,
             effect=effect,
             transient=True,
@@ -77,7 +87,7 @@ def refused(
     """The error for an answer with a status of 400 and above. `body` is parsed JSON, or None."""
     said, code = words(body)
     detail = said or f"HTTP {status}"
-    wait = retry_after(headers, body, now)
+    wait = retry_after(headers, body, now, limited=status == 429)
     if status == 429:
         again = f" It may be asked again in {wait:.0f} s." if wait else ""
         return ResourceUnavailable(
@@ -88,8 +98,8 @@ def refused(
             retry_after=wait,
             status=status,
         )
-    if status in BROKEN:
-        kind = TimedOut if status in (408, 504) else PlatformFailed
+    if broken(status):
+        kind = TimedOut if status in (408, 504, 522, 524) else PlatformFailed
         return kind(
             f"{platform} is having trouble (HTTP {status}).",
             hint="It is asked again by itself." if safe else "It is looked up before it is asked again.",
@@ -139,7 +149,7 @@ def words(body: Any) -> tuple[str, str]:
     return clean_line(said), clean_line(code, 60)
 
 
-def retry_after(headers: Mapping[str, str], body: Any, now: datetime) -> float | None:
+def retry_after(headers: Mapping[str, str], body: Any, now: datetime, limited: bool = True) -> float | None:
     """Seconds that the server asked for, in any of its spellings; nonsense is ignored.
 
     A date is taken against the server's own clock (its `Date` header), for ours may be wrong.
@@ -153,7 +163,9 @@ def retry_after(headers: Mapping[str, str], body: Any, now: datetime) -> float |
             candidates.append((date - (server or now)).total_seconds())
     if isinstance(body, dict):
         candidates.append(_number(body.get("retry_after")))
-    candidates.append(_number(headers.get("ratelimit-reset")))
+    if limited:
+        # It stands in every answer of who sends it; only where the rate is the trouble it is one to wait for.
+        candidates.append(_number(headers.get("ratelimit-reset")))
     return next((s for s in candidates if s is not None and 0 <= s <= LONGEST_WAIT), None)
 
 
@@ -168,6 +180,6 @@ def _number(value: object, unit: float = 1.0) -> float | None:
 def _date(value: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(value or "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else None

@@ -6,7 +6,9 @@ Source of the routes: huggingface_hub 1.x (`model_info(files_metadata=True)`, `h
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 from peft_tui.adapters import CONFIG, WEIGHTS, build
 from peft_tui.credentials import Credentials
@@ -37,12 +39,13 @@ class HuggingFace:
             ConfigurationInvalid: not an id, or the repository holds neither.
             NotFound: there is no such repository, or this token does not see it.
         """
-        repo, revision = split(source.reference)
+        repo, named = split(source.reference)
+        revision = quote(named, safe="")
         try:
             info = await self._transport.get(f"/api/models/{repo}/revision/{revision}", {"blobs": "true"})
         except (AuthenticationFailed, NotFound) as error:
             raise NotFound(
-                f"Hugging Face shows no repository {repo}@{revision}.",
+                f"Hugging Face shows no repository {repo}@{named}.",
                 hint="Check the spelling; for a private or gated one, export HF_TOKEN.",
                 detail=error.detail,
             ) from error
@@ -55,7 +58,7 @@ class HuggingFace:
                     f"{repo} has {CONFIG} but no {WEIGHTS}.", hint="Push it again with safe_serialization."
                 )
             files = ((CONFIG, sizes[CONFIG] or 0), (WEIGHTS, sizes[WEIGHTS] or 0))
-            return build(source, config, None, sizes[WEIGHTS], files)
+            return replace(build(source, config, None, sizes[WEIGHTS], files), gated=gated)
         weights = [size or 0 for name, size in sizes.items() if name.endswith(".safetensors")]
         if "config.json" in sizes and weights:
             return Adapter(source, base_model="", size_bytes=sum(weights), merged=True, gated=gated)

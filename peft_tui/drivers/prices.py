@@ -11,6 +11,7 @@ from typing import Any
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price, Provenance
 from peft_tui.paths import config_dir
+from peft_tui.text import clean_line
 
 FILE = "prices.toml"
 
@@ -38,18 +39,21 @@ def _read(text: str, platform: str, name: str | Path) -> dict[str, Price]:
         section: Any = tomllib.loads(text).get(platform, {})
         source, as_of = str(section.get("source", name)), str(section.get("as_of", "date not given"))
         return {
-            sku: Price(_amount(amount), source, as_of, Provenance.ESTIMATED)
+            sku: Price(_amount(sku, amount), source, as_of, Provenance.ESTIMATED)
             for sku, amount in section.get("usd_per_hour", {}).items()
         }
-    except (tomllib.TOMLDecodeError, AttributeError, InvalidOperation) as error:
+    except (AttributeError, ValueError) as error:
         raise ConfigurationInvalid(
             f"{name} is not a table of prices: {error}.",
             hint=f'It needs [{platform}.usd_per_hour] with lines such as gpu-t4 = "0.81".',
         ) from error
 
 
-def _amount(value: object) -> Decimal:
-    amount = Decimal(str(value))
+def _amount(sku: str, value: object) -> Decimal:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
     if not amount.is_finite() or amount < 0:
-        raise InvalidOperation(f"“{value}” is no price")
+        raise ValueError(f"“{clean_line(value, 40)}” is no price of {clean_line(sku, 40)}")
     return amount

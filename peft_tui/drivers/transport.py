@@ -22,8 +22,9 @@ from peft_tui import __version__
 from peft_tui.clock import Clock
 from peft_tui.credentials import Secret
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, Effect, PeftTuiError
-from peft_tui.drivers.failures import BROKEN, no_answer, refused
+from peft_tui.drivers.failures import broken, no_answer, refused
 from peft_tui.drivers.hosts import Host, Urgency
+from peft_tui.text import clean_line
 
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
 TOTAL_SECONDS = 60.0
@@ -38,8 +39,16 @@ CHUNK = 256 * 1024
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port: what a secret is bound to."""
-    parts = urlsplit(url)
+    """Scheme, host and port: what a secret is bound to.
+
+    Raises:
+        ConnectionFailed: it is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ConnectionFailed("What should be an address is none.", detail=clean_line(url, 120)) from error
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
@@ -60,13 +69,20 @@ class Network:
         async with self._opening:
             if self._client is None:
                 # Reading the certificates takes a tenth of a second, which no key should wait for.
-                context = await asyncio.to_thread(ssl.create_default_context)
-                self._client = httpx.AsyncClient(
-                    verify=context,
-                    timeout=TIMEOUT,
-                    limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
-                    headers={"User-Agent": f"peft-tui/{__version__}"},
-                )
+                try:
+                    context = await asyncio.to_thread(ssl.create_default_context)
+                    self._client = httpx.AsyncClient(
+                        verify=context,
+                        timeout=TIMEOUT,
+                        limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
+                        headers={"User-Agent": f"peft-tui/{__version__}"},
+                    )
+                except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+                    raise ConfigurationInvalid(
+                        "The proxy or the certificates that the environment names cannot be used.",
+                        hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE.",
+                        detail=clean_line(error),
+                    ) from error
             return self._client
 
     async def close(self) -> None:
@@ -81,10 +97,15 @@ class Transport:
     """
 
     def __init__(self, network: Network, base_url: str, secret: Secret | None, platform: str) -> None:
-        parts = urlsplit(base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(base_url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
             raise ConfigurationInvalid(
-                f"{platform}: “{base_url}” is not an address.", hint="It must begin with https:// or http://."
+                f"{platform}: “{clean_line(base_url, 120)}” is not an address.",
+                hint="It must begin with https:// or http://.",
             )
         self.base_url = base_url.rstrip("/")
         self.origin = origin_of(base_url)
@@ -141,9 +162,16 @@ class Transport:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 for _ in range(MAX_REDIRECTS + 1):
-                    request = client.build_request(
-                        method, url, params=params, json=body, headers=self._headers(url, headers)
-                    )
+                    try:
+                        request = client.build_request(
+                            method, url, params=params, json=body, headers=self._headers(url, headers)
+                        )
+                    except (UnicodeError, ValueError, TypeError) as error:
+                        # Not sent: `error` is not told, for it may quote the key.
+                        raise ConfigurationInvalid(
+                            f"{self._platform}: the request cannot be written.",
+                            hint="A key or a name holds characters that it cannot hold.",
+                        ) from error
                     response = await client.send(request, stream=True)
                     try:
                         if response.is_redirect:
@@ -173,12 +201,13 @@ class Transport:
             sent: called with the number of bytes of each chunk, as it goes out; negative when an attempt is
                 begun again.
         """
-        if urlsplit(url).scheme != "https" and urlsplit(url).hostname != urlsplit(self.origin).hostname:
+        origin = origin_of(url)
+        if not origin.startswith("https://") and urlsplit(url).hostname != urlsplit(self.origin).hostname:
             raise ConnectionFailed(
                 f"{self._platform} names an upload address without TLS on a foreign host; nothing was sent."
             )
         client = await self._network.client()
-        host = self._network.host(origin_of(url))
+        host = self._network.host(origin)
         for attempt in range(1, ATTEMPTS + 1):
             counted = 0
 
@@ -195,15 +224,18 @@ class Transport:
 
             try:
                 async with asyncio.timeout(PART_SECONDS), host.place(Urgency.NORMAL):
-                    response = await client.put(
-                        url, content=chunks(), headers={**headers, "Content-Length": str(size)}
+                    request = client.build_request(
+                        "PUT", url, content=chunks(), headers={**headers, "Content-Length": str(size)}
                     )
+                    response = await client.send(request, stream=True)
+                    # What the store says is of no use, however long it is; its status and its tag are.
+                    await response.aclose()
                 if response.status_code < 300:
                     return response.headers
                 now = self._network.clock.now()
                 raise refused(response.status_code, response.headers, None, self._platform, now, safe=True)
-            except (httpx.HTTPError, TimeoutError) as error:
-                failure = no_answer(error, self._platform, origin_of(url), safe=True)
+            except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+                failure = no_answer(error, self._platform, origin, safe=True)
             except OSError as error:
                 raise ConfigurationInvalid(f"{path} cannot be read: {error.strerror}.") from error
             except PeftTuiError as error:
@@ -232,7 +264,10 @@ class Transport:
         return headers
 
     def _redirect(self, response: httpx.Response, safe: bool) -> str:
-        target: str = urljoin(str(response.url), response.headers.get("location", ""))
+        try:
+            target: str = urljoin(str(response.url), response.headers.get("location", ""))
+        except ValueError:
+            target = ""
         if not safe or origin_of(target) != self.origin:
             raise ConnectionFailed(
                 f"{self._platform} redirects to {origin_of(target)}; it was not followed.",
@@ -260,7 +295,7 @@ class Transport:
             body, readable = None, False
         else:
             readable = True
-        if status in BROKEN:
+        if broken(status):
             host.failed()
         else:
             host.succeeded()

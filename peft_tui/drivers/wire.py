@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from peft_tui.domain.errors import ConnectionFailed, Effect
@@ -23,6 +24,11 @@ class Wire(BaseModel):
     """Lenient: unknown members are ignored, and what may be left out has a default."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_left_out(cls, data: Any) -> Any:
+        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
 
 
 class CamelWire(Wire):
@@ -54,6 +60,21 @@ def parse(model: type[W], body: Any, platform: str, effect: Effect = Effect.NONE
             detail=clean_line(first["msg"]),
             effect=effect,
         ) from error
+
+
+def moment(text: str | None) -> datetime | None:
+    """RFC 3339 with any number of fraction digits, UTC when it names no zone; None when it is not one."""
+    if not text:
+        return None
+    head, dot, rest = text.strip().replace("Z", "+00:00").partition(".")
+    if dot:
+        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
+        head = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
+    try:
+        parsed = datetime.fromisoformat(head)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def made(model: type[W], body: Any, platform: str) -> W:

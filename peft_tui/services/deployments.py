@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment, Origin, remote_name
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
-from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.spec import Capabilities, DeploymentSpec
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.store import Store
+
+TAKEN = "taken by another deployment here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,12 @@ class DeploymentService:
 
     async def problems(self, spec: DeploymentSpec) -> dict[str, str]:
         """What cannot be, by field (`name`, `source`, or a setting's key); empty when it can be asked for."""
-        offers = capabilities(spec.platform)
+        offers, spec = _completed(spec)
         found = offers.problems(spec.settings)
         if problem := offers.name_rule.problem(spec.name):
             found["name"] = problem
         elif await self.name_is_taken(spec.name):
-            found["name"] = "taken by another deployment here"
+            found["name"] = TAKEN
         if reason := offers.no_sources.get(spec.source.kind):
             found["source"] = reason
         elif not spec.source.reference:
@@ -55,10 +57,7 @@ class DeploymentService:
         return found
 
     async def name_is_taken(self, name: str) -> bool:
-        return any(
-            deployment.name == name and deployment.origin is Origin.OURS
-            for deployment in await self._store.deployments.named(name)
-        )
+        return await self._store.deployments.name_is_taken(name)
 
     async def deploy(self, spec: DeploymentSpec) -> Deployment:
         """Write the intent; the operations worker carries it out, in this process or the next.
@@ -66,14 +65,14 @@ class DeploymentService:
         Raises:
             ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
         """
-        offers = capabilities(spec.platform)
-        problems = await self.problems(spec)
-        if problems.get("name", "").startswith("taken"):
-            raise Conflict(
-                f"There is a deployment named “{spec.name}” already.",
-                hint="Choose another name; nothing was sent.",
-            )
-        if problems:
+        offers, spec = _completed(spec)
+        taken = Conflict(
+            f"There is a deployment named “{spec.name}” already.",
+            hint="Choose another name; nothing was sent.",
+        )
+        if problems := await self.problems(spec):
+            if problems.get("name") == TAKEN:
+                raise taken
             key, sentence = next(iter(problems.items()))
             raise ConfigurationInvalid(f"{key}: {sentence}", hint="Nothing was sent and nothing bills.")
         now = self._clock.now()
@@ -94,6 +93,9 @@ class DeploymentService:
             ),
         )
         async with self._store.database.transaction(durable=True) as transaction:
+            # Looked up once more under the lock: two windows may ask for the same name at once.
+            if await self._store.deployments.name_is_taken(spec.name, transaction):
+                raise taken
             await self._store.deployments.insert(transaction, deployment)
             await self._store.operations.insert(transaction, operation)
         return deployment
@@ -107,7 +109,8 @@ class DeploymentService:
         """
         found = await self._store.deployments.named(name)
         ours = [deployment for deployment in found if deployment.origin is Origin.OURS]
-        found = ours or found
+        living = [deployment for deployment in ours if not deployment.came_to_nothing]
+        found = living or ours[-1:] or found
         if not found:
             raise NotFound(f"There is no deployment named “{name}”.", hint="peft-tui list shows them all.")
         if len(found) > 1:
@@ -116,6 +119,13 @@ class DeploymentService:
                 hint="Use one of their remote names: " + ", ".join(d.remote_name for d in found),
             )
         return found[0]
+
+
+def _completed(spec: DeploymentSpec) -> tuple[Capabilities, DeploymentSpec]:
+    """The platform's declaration, and the spec with its default for every setting that was left empty."""
+    offers = capabilities(spec.platform)
+    given = {key: value for key, value in spec.settings.items() if value not in (None, "")}
+    return offers, replace(spec, settings={**offers.defaults(), **given})
 
 
 def summarize(deployments: Iterable[Deployment]) -> Summary:

@@ -53,10 +53,15 @@ class Question:
     topic: Topic
     source: AdapterSource | None = None
     """For ADAPTER and ASSESSMENT."""
+    base_model: str = ""
+    """For ASSESSMENT, where the adapter's own files do not say."""
 
     @property
     def subject(self) -> str:
-        return f"{self.source.kind}:{self.source.reference}" if self.source else ""
+        if self.source is None:
+            return ""
+        named = f"{self.source.kind}:{self.source.reference}"
+        return f"{named}\n{self.base_model}" if self.base_model else named
 
     @staticmethod
     def adapter(source: AdapterSource) -> Question:
@@ -65,9 +70,10 @@ class Question:
     @staticmethod
     def from_subject(platform: str, topic: str, subject: str) -> Question:
         """The inverse of `subject`, for change notices."""
-        kind, _, reference = subject.partition(":")
+        named, _, base_model = subject.partition("\n")
+        kind, _, reference = named.partition(":")
         source = AdapterSource(SourceKind(kind), reference) if subject else None
-        return Question(platform, Topic(topic), source)
+        return Question(platform, Topic(topic), source, base_model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ did the writing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import random
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +22,8 @@ import aiosqlite
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import private_dir
 from peft_tui.store.migrations import migrate
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 5_000
 _LOCK_ATTEMPTS = 4
@@ -76,7 +80,8 @@ class Database:
                 connections.append(connection)
                 connection.row_factory = sqlite3.Row
                 await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-                await connection.execute("PRAGMA journal_mode = WAL")
+                await _check_whose(connection, path)
+                await _use_wal(connection)
                 await connection.execute("PRAGMA synchronous = NORMAL")
                 await connection.execute("PRAGMA foreign_keys = ON")
             await migrate(connections[0])
@@ -126,7 +131,7 @@ class Database:
                 yield Transaction(self._writer, int(row["revision"]))
                 await self._writer.execute("COMMIT")
             except BaseException:
-                # Cancelled while a statement was on its way, it still runs in its thread: this one follows it.
+                # Cancelled on its way, a statement still runs in its thread: this one follows it.
                 with suppress(sqlite3.Error):
                     await asyncio.shield(self._writer.execute("ROLLBACK"))
                 raise
@@ -174,8 +179,34 @@ class Database:
         )
         if changes:
             for listener in tuple(self._listeners):
-                listener(changes)
+                try:
+                    listener(changes)
+                except Exception:
+                    # What was written is written, whoever cannot hear of it.
+                    log.exception("a listener failed")
 
     async def _read_data_version(self) -> int:
         row = await self.one("PRAGMA data_version")
         return int(row[0]) if row else 0
+
+
+async def _check_whose(connection: aiosqlite.Connection, path: Path) -> None:
+    """Refuse another program's database before anything in it is changed."""
+    names = {row[0] for row in await connection.execute_fetchall("SELECT name FROM sqlite_master")}
+    if names and "migrations" not in names:
+        raise ConfigurationInvalid(
+            f"{path} is another program's database. Nothing was changed.",
+            hint="Set PEFT_TUI_DATA_DIR to another directory.",
+        )
+
+
+async def _use_wal(connection: aiosqlite.Connection) -> None:
+    """Changing to it takes the file for itself and, unlike everything else, does not wait."""
+    for attempt in range(50):
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or attempt == 49:
+                raise
+            await asyncio.sleep(random.uniform(0.01, 0.05))

@@ -20,6 +20,8 @@ _SELECT = """
     SELECT deployments.*, platforms.listed_at AS listed_at
     FROM deployments LEFT JOIN platforms USING (platform)
 """
+_SHOWN = "(origin = 'ours' OR condition IS NOT 'gone')"
+"""What others made and removed again is of no use to anybody."""
 _OBSERVED = """status = ?, condition = ?, platform_status = ?, reason = ?, ready_instances = ?,
     billed_instances = ?, min_instances = ?, max_instances = ?, instance_type = ?, usd_per_hour = ?,
     endpoint_url = ?, model = ?"""
@@ -46,13 +48,15 @@ class Deployments:
 
     async def all(self) -> list[Deployment]:
         """Every deployment, oldest first."""
-        rows = await self._db.all(f"{_SELECT} ORDER BY created_at, name")
+        rows = await self._db.all(f"{_SELECT} WHERE {_SHOWN} ORDER BY created_at, name")
         return await self._with_operations([_deployment(row) for row in rows])
 
     async def some(self, ids: Iterable[str]) -> list[Deployment]:
-        """Those of `ids` that exist."""
+        """Those of `ids` that there are to show."""
         wanted = json.dumps(list(ids))
-        rows = await self._db.all(f"{_SELECT} WHERE id IN (SELECT value FROM json_each(?))", wanted)
+        rows = await self._db.all(
+            f"{_SELECT} WHERE {_SHOWN} AND id IN (SELECT value FROM json_each(?))", wanted
+        )
         return await self._with_operations([_deployment(row) for row in rows])
 
     async def get(self, deployment_id: str) -> Deployment | None:
@@ -61,9 +65,25 @@ class Deployments:
     async def named(self, name: str) -> list[Deployment]:
         """Those that a person may mean by `name`: its name, its remote name or its id."""
         rows = await self._db.all(
-            f"{_SELECT} WHERE name = ?1 OR remote_name = ?1 OR id = ?1 ORDER BY created_at", name
+            f"{_SELECT} WHERE {_SHOWN} AND (name = ?1 OR remote_name = ?1 OR id = ?1) ORDER BY created_at",
+            name,
         )
         return await self._with_operations([_deployment(row) for row in rows])
+
+    async def name_is_taken(self, name: str, transaction: Transaction | None = None) -> bool:
+        """True when one of ours has it, unless nothing of that one is left or ever was.
+
+        Args:
+            transaction: to be sure of it until the transaction ends.
+        """
+        sql = (
+            "SELECT 1 FROM deployments WHERE name = ? AND origin = 'ours' AND condition IS NOT 'gone'"
+            " AND (status IS NOT NULL OR EXISTS (SELECT 1 FROM operations"
+            " WHERE deployment_id = deployments.id AND state IN ('queued', 'running')))"
+        )
+        if transaction is None:
+            return await self._db.one(sql, name) is not None
+        return bool(list(await transaction.connection.execute_fetchall(sql, (name,))))
 
     async def of_account(self, platform: str, account: str) -> list[Deployment]:
         """What the platform may list for this account, those included whose account is not known yet."""

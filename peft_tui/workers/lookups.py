@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from peft_tui.adapters import read_directory
 from peft_tui.clock import Clock
@@ -72,6 +73,7 @@ class LookupWorker:
                 adapter = None
                 if question.source.kind is not SourceKind.PLATFORM:
                     adapter = await self._read(question.source)
+                    adapter = replace(adapter, base_model=adapter.base_model or question.base_model)
                 return await driver.assess(question.source, adapter)
 
     async def _read(self, source: AdapterSource) -> Adapter:

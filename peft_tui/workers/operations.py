@@ -106,22 +106,39 @@ class OperationRunner:
     async def _step(
         self, operation: Operation, deployment: Deployment, step: OperationStep
     ) -> Mapping[str, Any]:
-        context = self._context(operation, deployment, step)
+        progress = Progress(self._store, operation, step, self._clock)
+        context = StepContext(
+            deployment.spec,
+            deployment.remote_name,
+            operation.outputs,
+            step.started_at or self._clock.now(),
+            self._clock,
+            progress.report,
+        )
+        try:
+            return await self._carry_out_step(operation, step, context)
+        finally:
+            await progress.end()
+
+    async def _carry_out_step(
+        self, operation: Operation, step: OperationStep, context: StepContext
+    ) -> Mapping[str, Any]:
+        journal = self._store.operations
         if step.key == AWAIT_ACTIVE:
-            await self._store.operations.step_sent(operation, step, self._clock.now())
+            await journal.step_sent(operation, step, self._clock.now())
             return await self._await_active(operation, context)
-        if step.state is StepState.SENT and not self._driver.repeatable(step.key):
-            note = "looking for what an earlier attempt left"
-            await self._store.operations.progress(operation, step, None, None, note)
+        repeatable = self._driver.repeatable(step.key)
+        if step.state is StepState.SENT and not repeatable:
+            await journal.progress(operation, step, None, None, "looking for what an earlier attempt left")
             found = await self._look(step, context)
             if found is not None:
                 return found
-        await self._store.operations.step_sent(operation, step, self._clock.now())
+        await journal.step_sent(operation, step, self._clock.now())
         try:
             return await self._driver.act(step.key, context)
         except Conflict:
             # The name is of our making: who has it is an earlier attempt of ours.
-            found = None if self._driver.repeatable(step.key) else await self._look(step, context)
+            found = None if repeatable else await self._look(step, context)
             if found is None:
                 raise
             return found
@@ -186,17 +203,6 @@ class OperationRunner:
         await self._store.operations.step_failed(operation, step, error.message)
         await self._store.operations.set_state(operation, OperationState.FAILED, self._clock.now(), told)
 
-    def _context(self, operation: Operation, deployment: Deployment, step: OperationStep) -> StepContext:
-        progress = Progress(self._store, operation, step, self._clock)
-        return StepContext(
-            deployment.spec,
-            deployment.remote_name,
-            operation.outputs,
-            step.started_at or self._clock.now(),
-            self._clock,
-            progress.report,
-        )
-
     def _ended(self, operation_id: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(operation_id, None)
 
@@ -220,6 +226,12 @@ class Progress:
         self._latest = (done, total, note)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
+
+    async def end(self) -> None:
+        """Nothing is written after this: what the step ended with is written elsewhere."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _write(self) -> None:
         written = None

@@ -31,7 +31,7 @@ from peft_tui.drivers.replicate.wire import (
     Version,
 )
 from peft_tui.drivers.transport import Network, Transport
-from peft_tui.drivers.wire import Wire, parse
+from peft_tui.drivers.wire import Wire, moment, parse
 
 W = TypeVar("W", bound=Wire)
 
@@ -121,7 +121,7 @@ class ReplicateDriver:
             page = parse(Page, await self.http.get("/v1/predictions", urgency=Urgency.BACKGROUND), self.title)
         predictions = [parse(Prediction, item, self.title) for item in page.results]
         now = self._clock.now()
-        oldest = min((states.moment(p.created_at) or now for p in predictions), default=now)
+        oldest = min((moment(p.created_at) or now for p in predictions), default=now)
         return tuple(
             self._remote(
                 deployment,
@@ -233,7 +233,7 @@ class ReplicateDriver:
 
 
 def _released(deployment: Deployment, now: datetime) -> datetime:
-    return states.moment(deployment.current_release.created_at) or now
+    return moment(deployment.current_release.created_at) or now
 
 
 def _by_price(item: InstanceType) -> Decimal:

@@ -7,10 +7,11 @@ known is said to be assumed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.replicate.wire import Deployment, Prediction
+from peft_tui.drivers.wire import moment
 
 IDLE_TAIL = timedelta(minutes=5)
 """How long an instance is taken to stay warm after a request: "a few minutes", says the vendor."""
@@ -34,9 +35,9 @@ def derive(
     high = release.configuration.max_instances
     if high == 0:
         return Status.STOPPED, Condition.NONE, "0/0", "disabled: it takes no requests"
-    released = moment(release.created_at) or now
+    released = moment(release.created_at)
     # A prediction of an earlier release says nothing about this one.
-    seen = [p for p in predictions if (moment(p.created_at) or now) >= released]
+    seen = [p for p in predictions if released is None or (moment(p.created_at) or now) >= released]
     served = [p for p in seen if p.status == "succeeded"]
     if any(p.status == "processing" for p in seen):
         return Status.ACTIVE, Condition.NONE, "processing", ""
@@ -54,12 +55,14 @@ def derive(
     if low == 0:
         if served:
             return Status.ACTIVE, Condition.ASLEEP, "idle", "the next request boots it"
+        if seen:
+            return Status.ACTIVE, Condition.ASSUMED, f"last {seen[0].status}", "no request was served yet"
         if complete:
             return Status.PENDING, Condition.ASLEEP, "never used", "the first request boots it"
         return Status.ACTIVE, Condition.ASSUMED, "idle", "its last requests are too long ago to be listed"
     if served:
         return Status.ACTIVE, Condition.NONE, "idle", ""
-    if now - released < BOOT_TIME:
+    if released is not None and now - released < BOOT_TIME:
         return Status.DEPLOYING, Condition.NONE, "new release", "booting, or never asked yet"
     return (
         Status.ACTIVE,
@@ -71,23 +74,6 @@ def derive(
 
 def belongs_to(prediction: Prediction, deployment: Deployment) -> bool:
     return prediction.deployment in (f"{deployment.owner}/{deployment.name}", deployment.name)
-
-
-def moment(text: str | None) -> datetime | None:
-    """RFC 3339 with any number of fraction digits; None when it is not one."""
-    if not text:
-        return None
-    head, dot, rest = text.strip().replace("Z", "+00:00").partition(".")
-    if dot:
-        digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-        text = f"{head}.{digits[:6].ljust(6, '0')}{rest[len(digits) :]}"
-    else:
-        text = head
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def _about_setup(prediction: Prediction) -> bool:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from peft_tui.domain.errors import NotFound, PlatformFailed
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
-from peft_tui.drivers.replicate.states import belongs_to, moment
+from peft_tui.drivers.replicate.states import belongs_to
 from peft_tui.drivers.replicate.wire import Deployment, Model, Prediction, Training, Version
-from peft_tui.drivers.wire import made, parse
+from peft_tui.drivers.wire import made, moment, parse
 from peft_tui.text import clean_line
 
 if TYPE_CHECKING:

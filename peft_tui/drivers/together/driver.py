@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
@@ -31,7 +30,7 @@ from peft_tui.drivers.together.wire import (
     WhoamiV1,
 )
 from peft_tui.drivers.transport import Network, Transport
-from peft_tui.drivers.wire import Wire, parse
+from peft_tui.drivers.wire import Wire, moment, parse
 
 W = TypeVar("W", bound=Wire)
 
@@ -115,7 +114,7 @@ class TogetherDriver:
                         endpoint.bare_name if only else f"{endpoint.bare_name}/{bare}",
                         observation,
                         adapter=_model_id(summary.model),
-                        created_at=_time(summary.created_at),
+                        created_at=moment(summary.created_at),
                         needs_explaining=observation.platform_status in ("DEGRADED", "FAILED"),
                     )
                 )
@@ -223,10 +222,3 @@ def _model_id(path: str) -> str:
     """`projects/…/models/ml_1/revisions/rv_2` → `ml_1`"""
     parts = path.split("/")
     return parts[3] if len(parts) > 3 else path
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

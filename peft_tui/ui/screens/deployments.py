@@ -1,0 +1,555 @@
+"""Home: every deployment with its state and what it costs.
+
+the store changed → Notices.changed → re-read those ids → their rows → the table repaints those lines
+a row came under the cursor → read its history → the detail
+every five seconds → the rows whose age has moved on, if any
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container, Horizontal
+from textual.screen import Screen
+
+from peft_tui.backend import Backend
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.status import Status
+from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.services.deployments import Summary, summarize
+from peft_tui.store import Changes
+from peft_tui.store.deployments import HistoryLine
+from peft_tui.store.platforms import PlatformHealth
+from peft_tui.text import clean_line
+from peft_tui.ui.rows import (
+    COLUMNS,
+    SORTS,
+    Filter,
+    next_change,
+    ordered,
+    platform_trouble,
+    seen_ago,
+    seen_at,
+    table_row,
+)
+from peft_tui.ui.theme import plain
+from peft_tui.ui.widgets.banner import SandboxBanner
+from peft_tui.ui.widgets.detail import Rates, Subject, folded, whole
+from peft_tui.ui.widgets.headline import freshness, header, nothing_matches, nothing_yet, state
+from peft_tui.ui.widgets.keys import Action, KeyBar, actions_in_force
+from peft_tui.ui.widgets.lines import Line, Lines
+from peft_tui.ui.widgets.live_table import Cell, LiveTable, Row
+from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
+
+    from peft_tui.app import PeftTui
+    from peft_tui.ui.widgets.filter_line import FilterLine
+
+TICK_SECONDS = 5.0
+FIRST_READ_SECONDS = 0.2
+"""How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
+_WITHOUT_ROWS = {"new", "refresh", "help"}
+"""What there is to do while nothing is deployed."""
+STATUS_CYCLE = ("", Status.ACTIVE.value, Status.DEPLOYING.value, Status.FAILED.value, Status.STOPPED.value)
+
+
+class DeploymentTable(LiveTable):
+    """The table, with what Enter does here."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "Details", tooltip="All about this deployment."),
+    ]
+
+
+class DeploymentsScreen(Screen[None]):
+    """The live table, and beside or below it all about the row under the cursor."""
+
+    CSS_PATH = "deployments.tcss"
+    AUTO_FOCUS = "#table"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal"), (140, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-short"), (22, "-tall")]
+    COMMANDS = {ActionCommands, PlaceCommands}
+    app: PeftTui
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "new", "New", tooltip="Deploy an adapter."),
+        Binding("enter", "toggle_detail", "List", tooltip="The list of deployments again."),
+        Binding("slash", "filter", "Filter", tooltip="Narrow the list while typing."),
+        Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
+        Binding("s", "sort", "Sort", tooltip="By the next column; last newest first."),
+        Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
+        Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
+        Binding("f", "cycle_status", "Status", tooltip="Active, deploying, failed, stopped, all."),
+        Binding("p", "cycle_platform", "Platform", tooltip="One platform after the other, or all."),
+        Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
+        Binding("escape", "back", "Back", tooltip="To the list; then without the filter.", show=False),
+    ]
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__()
+        self._backend = backend
+        self._deployments: dict[str, Deployment] = {}
+        self._health: dict[str, PlatformHealth] = {}
+        self._drawn: dict[str, tuple[Row, datetime]] = {}
+        """The row of each, and until when it stays as it is if nothing is heard."""
+        self._shown: list[str] = []
+        self._ages: dict[str, str] = {}
+        """How old each platform's list looked at the last tick."""
+        self._unread: set[str] = set()
+        self._unread_health = True
+        self._reading = False
+        self._loaded = False
+        self._empty_handed = True
+        self._history: dict[str, list[HistoryLine]] = {}
+        self._history_wanted = False
+        self._rates = Rates()
+        self._sought = Filter()
+        self._sort: tuple[str, bool] | None = None
+        self._typing = False
+        self._wizard_waits = False
+        self._adapter: str | None = None
+        self._go_to: str | None = None
+
+    def compose(self) -> ComposeResult:
+        if self.app.sandbox:
+            yield SandboxBanner()
+        yield Lines(id="header")
+        with Horizontal(id="state-bar"):
+            yield Lines(id="state")
+        with Container(id="body"):
+            yield DeploymentTable(COLUMNS, id="table")
+            yield Lines(id="empty")
+            yield Lines(id="detail")
+        yield KeyBar()
+
+    async def on_mount(self) -> None:
+        for lines in self.query(Lines):
+            lines.ascii_only = self.app.ascii_only
+        self._table.ascii_only = self.app.ascii_only
+        self.app.notices.changed.subscribe(self, self._store_changed)
+        self.watch(self.app, "trouble", self._draw_lines, init=False)
+        self.watch(self.app, "ready", self._ready, init=False)
+        self.set_interval(TICK_SECONDS, self.tick)
+        reading = asyncio.ensure_future(self._read())
+        try:
+            await asyncio.wait_for(asyncio.shield(reading), FIRST_READ_SECONDS)
+        except TimeoutError:
+            self.run_worker(reading_done(reading), group="read", exit_on_error=False)
+
+    # What the store says
+
+    def _store_changed(self, changes: Changes) -> None:
+        self._unread |= changes.deployments
+        self._unread_health |= bool(changes.platforms)
+        if not self._reading and (self._unread or self._unread_health):
+            self.run_worker(self._read(), group="read", exit_on_error=False)
+
+    async def _read(self) -> None:
+        """Read what changed until nothing is unread; one run at a time."""
+        self._reading = True
+        try:
+            while not self._loaded or self._unread or self._unread_health:
+                ids, self._unread = self._unread, set()
+                health, self._unread_health = self._unread_health, False
+                store = self._backend.store
+                if self._loaded:
+                    found = await store.deployments.some(ids) if ids else []
+                else:
+                    found = await store.deployments.all()
+                if health:
+                    self._health = await store.platforms.all()
+                self._loaded = True
+                for vanished in ids - {deployment.id for deployment in found}:
+                    self._deployments.pop(vanished, None)
+                    self._drawn.pop(vanished, None)
+                self._take(found)
+        finally:
+            self._reading = False
+
+    def _take(self, found: list[Deployment]) -> None:
+        now = self._backend.clock.now()
+        for deployment in found:
+            self._deployments[deployment.id] = deployment
+            self._drawn.pop(deployment.id, None)
+            self._history.pop(deployment.id, None)
+            if deployment.operation is not None:
+                self._rates.note(deployment.operation, now)
+        self._draw()
+
+    def _ready(self) -> None:
+        self._draw_lines()
+        if self._wizard_waits:
+            self._wizard_waits = False
+            self.open_wizard(self._adapter)
+
+    # Drawing
+
+    def tick(self) -> None:
+        """Move on what grows older by itself; nothing is written when nothing did."""
+        self._redraw_rows()
+        self._draw_lines()
+
+    def _draw(self) -> None:
+        """All of it, after news, another filter or another order. What is equal is not repainted."""
+        visible = [d for d in self._deployments.values() if self._sought.admits(d)]
+        self._shown = [deployment.id for deployment in ordered(visible, self._sort)]
+        self._redraw_rows(always=True)
+        if self._go_to in self._shown and self._table.move_to(self._go_to or ""):
+            self._go_to = None
+        self._draw_lines()
+
+    def _redraw_rows(self, always: bool = False) -> None:
+        now = self._backend.clock.now()
+        ages = {platform: self._platform_age(platform, now) for platform in self._health}
+        moved = {platform for platform, age in ages.items() if self._ages.get(platform) != age}
+        self._ages = ages
+        news = always
+        for key in self._shown:
+            deployment = self._deployments[key]
+            drawn = self._drawn.get(key)
+            if drawn is not None and now < drawn[1] and deployment.platform not in moved:
+                continue
+            seen = self._seen(deployment)
+            row = table_row(deployment, now, seen)
+            if self.app.ascii_only:
+                row = Row(row.key, tuple(Cell(plain(cell.text), cell.tone) for cell in row.cells))
+            self._drawn[key] = (row, next_change(deployment, now, seen))
+            news |= drawn is None or drawn[0] != row
+        if news:
+            self._table.set_rows([self._drawn[key][0] for key in self._shown])
+
+    def _draw_lines(self) -> None:
+        """Everything that is not the table."""
+        if not self.is_mounted:
+            return
+        if self._empty_handed is not (not self._deployments):
+            self._empty_handed = not self._deployments
+            self.refresh_bindings()
+        self.set_class(self._loaded and not self._shown, "-empty")
+        # What is hidden would keep the focus, and its keys in the footer.
+        self._table.can_focus = bool(self._shown)
+        if self._shown and self.focused is None:
+            self._table.focus()
+        elif not self._shown and self.focused is self._table:
+            self.set_focus(None)
+        self._header.show([header(self._summary(), self._header.width)])
+        self._draw_state()
+        if self._loaded and not self._shown:
+            self._empty.show(nothing_matches(self._sought) if self._deployments else self._nothing_yet())
+        self._draw_detail()
+
+    def _draw_state(self) -> None:
+        width = self._state.width
+        troubles, old = self._troubles()
+        seen = any(deployment.observation for deployment in self._deployments.values())
+        listed = any(health.listed_at for health in self._health.values())
+        if self.app.sandbox and not self.app.ready:
+            old.insert(0, "starting the sandbox")
+        fresh = freshness(troubles, old, any_seen=seen or listed, width=max(width - 14, 10))
+        title = next((c.title.lower() for c in COLUMNS if self._sort and c.key == self._sort[0]), "")
+        self._state.show(
+            [
+                state(
+                    self._sought,
+                    len(self._shown),
+                    len(self._deployments),
+                    title,
+                    fresh,
+                    width,
+                    typing=self._typing,
+                )
+            ]
+        )
+
+    def _draw_detail(self) -> None:
+        """The detail of the row under the cursor, once its history is there."""
+        key = self._table.cursor_key
+        deployment = self._deployments.get(key) if key else None
+        if deployment is None:
+            self._detail.show([])
+            return
+        if deployment.id not in self._history:
+            if not self._history_wanted:
+                self._history_wanted = True
+                self.run_worker(self._read_history(), group="history", exit_on_error=False)
+            return
+        now = self._backend.clock.now()
+        health = self._health.get(deployment.platform)
+        operation = deployment.operation
+        step = operation.current if operation and not operation.state.ended else None
+        subject = Subject(
+            deployment,
+            now,
+            self._seen(deployment),
+            self._history[deployment.id],
+            self._rates.per_second(operation, step, now) if operation and step else None,
+            health.error if health else None,
+        )
+        width = self._detail.width
+        if self.has_class("-whole") or self.has_class("-wide"):
+            self._detail.show(whole(subject, width))
+        else:
+            self._detail.show(folded(subject, width, self._detail.size.height or 6))
+
+    async def _read_history(self) -> None:
+        """Read for the row under the cursor; when it has moved meanwhile, for the next one."""
+        try:
+            while (key := self._table.cursor_key) and key not in self._history:
+                lines = await self._backend.store.deployments.history(key)
+                if len(self._history) > 200:
+                    self._history.clear()
+                self._history[key] = lines
+        finally:
+            self._history_wanted = False
+        self._draw_detail()
+
+    def _summary(self) -> Summary:
+        return summarize(self._deployments.values())
+
+    def _seen(self, deployment: Deployment) -> datetime | None:
+        health = self._health.get(deployment.platform)
+        return seen_at(deployment, health.listed_at if health else None)
+
+    def _platform_age(self, platform: str, now: datetime) -> str:
+        listed = self._health[platform].listed_at
+        return seen_ago((now - listed).total_seconds()) if listed else "never"
+
+    def _troubles(self) -> tuple[list[str], list[str]]:
+        """What fails, and what is merely old."""
+        now = self._backend.clock.now()
+        used = {deployment.platform for deployment in self._deployments.values()}
+        troubles = [self.app.trouble] if self.app.trouble else []
+        old: list[str] = []
+        for platform in sorted(used | self._health.keys()):
+            health = self._health.get(platform)
+            missing = self._missing(platform)
+            if missing and platform in used:
+                troubles.append(f"{clean_line(platform, 40)} ✖ {missing[0]} is not set")
+            elif health and health.error and not missing:
+                troubles.append(platform_trouble(health, now))
+            elif platform in used and (age := self._oldest(platform, now)):
+                old.append(f"{clean_line(platform, 40)} seen {age} ago")
+        return troubles, old
+
+    def _oldest(self, platform: str, now: datetime) -> str:
+        """How old the platform's last list is; what it never listed counts by itself."""
+        health = self._health.get(platform)
+        if health and health.listed_at:
+            return seen_ago((now - health.listed_at).total_seconds())
+        times = [
+            deployment.observation.observed_at
+            for deployment in self._deployments.values()
+            if deployment.platform == platform and deployment.observation
+        ]
+        return seen_ago((now - min(times)).total_seconds()) if times else ""
+
+    def _missing(self, platform: str) -> tuple[str, ...]:
+        """Variables that it needs and that are not set; nothing before that can be said."""
+        if self.app.sandbox and not self.app.ready:
+            return ()
+        try:
+            return self._backend.credentials.state(capabilities(platform)).missing
+        except PeftTuiError:
+            # A newer version wrote it: its rows are shown all the same.
+            return ()
+
+    def _nothing_yet(self) -> list[Line]:
+        return nothing_yet(
+            [
+                (capabilities(p).title, capabilities(p).credentials[0].env, self._missing(p))
+                for p in PLATFORMS
+            ],
+            sandbox=self.app.sandbox,
+        )
+
+    # What happens
+
+    @on(Lines.Resized)
+    def _measured(self) -> None:
+        self._draw_lines()
+
+    @on(LiveTable.Highlighted)
+    def _another_row(self) -> None:
+        self._detail.scroll_to(y=0, animate=False)
+        self._draw_detail()
+
+    @on(LiveTable.Chosen)
+    def _row_chosen(self) -> None:
+        self.action_toggle_detail()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The filter is in force while it is typed."""
+        self._seek(Filter.parse(event.value))
+
+    def on_filter_line_left(self, event: FilterLine.Left) -> None:
+        self.query("#slash, FilterLine").remove()
+        self._typing = False
+        self._table.focus()
+        if not event.kept:
+            self._seek(Filter())
+        self._draw_state()
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While there is nothing, only what can bring something is offered."""
+        mine = f"action_{action}" in vars(DeploymentsScreen)
+        return bool(self._deployments) or not mine or action in _WITHOUT_ROWS
+
+    def action_new(self) -> None:
+        self.open_wizard()
+
+    def open_wizard(self, adapter: str | None = None) -> None:
+        """Ask for a new deployment; the cursor goes to it. In the sandbox as soon as that stands."""
+        if self.app.sandbox and not self.app.ready:
+            self._wizard_waits, self._adapter = True, adapter
+            return
+        from peft_tui.ui.screens.wizard import WizardScreen
+
+        wizard = WizardScreen(self._backend, adapter=adapter)
+        self.app.push_screen(wizard, self._made)
+        if self.app.sandbox:
+            wizard.call_later(self._mark_sandbox, wizard)
+
+    def _mark_sandbox(self, screen: Screen[Any]) -> None:
+        """Nowhere in the sandbox may it be forgotten, least of all where prices are shown."""
+        if not screen.query(SandboxBanner):
+            screen.mount(SandboxBanner())
+
+    def _made(self, deployment: Deployment | None) -> None:
+        if deployment is not None:
+            self.go_to(deployment.id)
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on a deployment, as soon as it is there; a filter that hides it gives way."""
+        self._go_to = key
+        known = self._deployments.get(key)
+        if known is None or not self._sought.admits(known):
+            self._sought = Filter()
+        self._draw()
+
+    def places(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """Every deployment, for the palette."""
+        for key, deployment in self._deployments.items():
+            yield clean_line(deployment.name, 120), lambda key=key: self.go_to(key)  # type: ignore[misc]
+
+    def action_toggle_detail(self) -> None:
+        """The detail instead of the list, or the list again."""
+        if not self._shown:
+            return
+        self.toggle_class("-whole")
+        is_whole = self.has_class("-whole")
+        self._detail.can_focus = is_whole
+        (self._detail if is_whole else self._table).focus()
+        self._draw_detail()
+
+    def action_back(self) -> None:
+        if self.has_class("-whole"):
+            self.action_toggle_detail()
+        elif self._sought:
+            self._seek(Filter())
+
+    def action_filter(self) -> None:
+        if self.has_class("-whole"):
+            self.action_toggle_detail()
+        if self._typing:
+            return
+        # Input costs more to load than the first frame has to give.
+        from peft_tui.ui.widgets.filter_line import FilterLine
+
+        self._typing = True
+        slash, line = Lines(id="slash"), FilterLine(f"{self._sought} " if self._sought else "")
+        slash.ascii_only = self.app.ascii_only
+        slash.show([(Cell(" / ", "accent"),)])
+        self.query_one("#state-bar").mount_all([slash, line], before=0)
+        line.focus()
+        self._draw_state()
+
+    def _seek(self, sought: Filter) -> None:
+        if sought != self._sought:
+            self._sought = sought
+            self._draw()
+
+    def action_cycle_status(self) -> None:
+        place = STATUS_CYCLE.index(self._sought.status) if self._sought.status in STATUS_CYCLE else 0
+        self._seek(replace(self._sought, status=STATUS_CYCLE[(place + 1) % len(STATUS_CYCLE)]))
+
+    def action_cycle_platform(self) -> None:
+        cycle = ["", *sorted({deployment.platform for deployment in self._deployments.values()})]
+        place = cycle.index(self._sought.platform) if self._sought.platform in cycle else 0
+        self._seek(replace(self._sought, platform=cycle[(place + 1) % len(cycle)]))
+
+    def action_sort(self) -> None:
+        """By the next column that is shown and can be compared; after the last one newest first."""
+        cycle = [None, *(key for key in self._table.shown_columns if key in SORTS)]
+        place = cycle.index(self._sort[0]) if self._sort and self._sort[0] in cycle else 0
+        column = cycle[(place + 1) % len(cycle)]
+        self._sort_by((column, SORTS[column][0]) if column else None)
+
+    def action_reverse(self) -> None:
+        if self._sort:
+            self._sort_by((self._sort[0], not self._sort[1]))
+
+    def _sort_by(self, sort: tuple[str, bool] | None) -> None:
+        self._sort = self._table.sort = sort
+        self._draw()
+
+    def action_refresh(self) -> None:
+        self._backend.refresh_now()
+        self.notify("Asking every platform now.", timeout=2, markup=False)
+
+    def action_copy_endpoint(self) -> None:
+        deployment = self._deployments.get(self._table.cursor_key or "")
+        url = deployment.observation.endpoint_url if deployment and deployment.observation else ""
+        if url:
+            self.app.copy_to_clipboard(clean_line(url, 2000))
+            self.notify(f"Copied {clean_line(url, 120)}", timeout=3, markup=False)
+        else:
+            self.notify("It has no endpoint yet.", severity="warning", timeout=3, markup=False)
+
+    def action_help(self) -> None:
+        from peft_tui.ui.screens.help import HelpScreen
+
+        actions = actions_in_force(self)
+        self.app.push_screen(HelpScreen(actions, ascii_only=self.app.ascii_only), self._helped)
+
+    def _helped(self, action: Action | None) -> None:
+        if action is not None:
+            self.call_later(action.run, self.app)
+
+    # Children
+
+    @property
+    def _table(self) -> LiveTable:
+        return self.query_one("#table", LiveTable)
+
+    @property
+    def _header(self) -> Lines:
+        return self.query_one("#header", Lines)
+
+    @property
+    def _state(self) -> Lines:
+        return self.query_one("#state", Lines)
+
+    @property
+    def _detail(self) -> Lines:
+        return self.query_one("#detail", Lines)
+
+    @property
+    def _empty(self) -> Lines:
+        return self.query_one("#empty", Lines)
+
+
+async def reading_done(reading: asyncio.Future[None]) -> None:
+    """Await a reading that took longer than the first frame could wait."""
+    await reading

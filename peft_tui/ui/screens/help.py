@@ -1,0 +1,103 @@
+"""Every key of the place one came from, searchable; Enter does it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from peft_tui.ui.widgets.keys import Action
+from peft_tui.ui.widgets.lines import Lines
+from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
+
+COLUMNS = (
+    Column("keys", "KEY", 11),
+    Column("title", "DOES", 13),
+    Column("sentence", "", 38, priority=1, grow=True),
+)
+
+
+class HelpScreen(ModalScreen[Action | None]):
+    """Answers with the action that was picked, if any."""
+
+    DEFAULT_CSS = """
+    HelpScreen { align: center middle; background: $background; }
+    HelpScreen > Vertical {
+        width: 100%; max-width: 100; height: 100%; max-height: 34; padding: 1 2; background: $background;
+    }
+    HelpScreen Input { height: 1; border: none; padding: 0; background: $panel; }
+    HelpScreen Input:focus { border: none; }
+    HelpScreen Lines { height: 2; }
+    HelpScreen LiveTable { margin-top: 1; background: $background; }
+    HelpScreen LiveTable > .live-table--cursor { background: $block-cursor-background; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "Close", priority=True),
+        Binding("up", "move(-1)", "Up", show=False, priority=True),
+        Binding("down", "move(1)", "Down", show=False, priority=True),
+        Binding("enter", "pick", "Do it", priority=True),
+    ]
+
+    def __init__(self, actions: list[Action], *, ascii_only: bool = False) -> None:
+        super().__init__()
+        # What only moves is known to the hands: it stands last.
+        self._actions = sorted(actions, key=lambda action: action.group == "move")
+        self._ascii_only = ascii_only
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Lines(id="help-title")
+            search = Input(placeholder="type to search the keys", compact=True)
+            search.cursor_blink = False
+            yield search
+            yield LiveTable(COLUMNS, id="help-keys")
+
+    def on_mount(self) -> None:
+        title = self.query_one(Lines)
+        title.ascii_only = self._table.ascii_only = self._ascii_only
+        title.show(
+            [
+                (Cell("Keys", "strong"), Cell("   enter does it · esc closes", "dim")),
+                (Cell("drag with shift held to select text in the terminal", "dim"),),
+            ]
+        )
+        self._table.can_focus = False
+        self._search("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._search(event.value)
+
+    def on_live_table_chosen(self) -> None:
+        self.action_pick()
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_move(self, lines: int) -> None:
+        self._table.action_move_by(lines)
+
+    def action_pick(self) -> None:
+        key = self._table.cursor_key
+        self.dismiss(self._actions[int(key)] if key is not None else None)
+
+    def _search(self, text: str) -> None:
+        words = text.lower().split()
+        self._table.set_rows(
+            [
+                Row(
+                    str(number),
+                    (Cell(action.label, "accent"), Cell(action.title), Cell(action.sentence, "dim")),
+                )
+                for number, action in enumerate(self._actions)
+                if all(word in f"{action.label} {action.title} {action.sentence}".lower() for word in words)
+            ]
+        )
+
+    @property
+    def _table(self) -> LiveTable:
+        return self.query_one(LiveTable)

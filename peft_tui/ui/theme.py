@@ -1,0 +1,177 @@
+"""Our themes, and which one suits the terminal at hand.
+
+Textual alone answers `NO_COLOR` with greys in true colour. A theme of the terminal's own colours sends none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from textual.theme import BUILTIN_THEMES, Theme
+
+DARK, LIGHT, ANSI = "peft-dark", "peft-light", "peft-ansi"
+
+THEMES = (
+    Theme(
+        name=DARK,
+        primary="#7fb4d9",
+        secondary="#6c8fb0",
+        accent="#7fb4d9",
+        success="#8cc084",
+        warning="#e0b76a",
+        error="#e88080",
+        foreground="#d6d9df",
+        background="#15171c",
+        surface="#15171c",
+        panel="#20242c",
+        dark=True,
+        variables={
+            "text-success": "#8cc084",
+            "text-warning": "#e0b76a",
+            "text-error": "#e88080",
+            "text-accent": "#7fb4d9",
+            "text-primary": "#7fb4d9",
+            "text-muted": "#858b98",
+            "border": "#7fb4d9",
+            "border-blurred": "#363c48",
+            "scrollbar": "#363c48",
+            "scrollbar-background": "#15171c",
+            "input-cursor-background": "#d6d9df",
+            "input-cursor-foreground": "#15171c",
+            "block-cursor-background": "#29313d",
+            "block-cursor-foreground": "#d6d9df",
+        },
+    ),
+    Theme(
+        name=LIGHT,
+        primary="#1d6a9e",
+        secondary="#4f7a99",
+        accent="#1d6a9e",
+        success="#3b7a36",
+        warning="#8f5f00",
+        error="#b1322c",
+        foreground="#2a2d33",
+        background="#fbfbf9",
+        surface="#fbfbf9",
+        panel="#eeeeea",
+        dark=False,
+        variables={
+            "text-success": "#3b7a36",
+            "text-warning": "#8f5f00",
+            "text-error": "#b1322c",
+            "text-accent": "#1d6a9e",
+            "text-primary": "#1d6a9e",
+            "text-muted": "#6b6f78",
+            "border": "#1d6a9e",
+            "border-blurred": "#cfd0cc",
+            "scrollbar": "#cfd0cc",
+            "scrollbar-background": "#fbfbf9",
+            "input-cursor-background": "#2a2d33",
+            "input-cursor-foreground": "#fbfbf9",
+            "block-cursor-background": "#dbe7f0",
+            "block-cursor-foreground": "#2a2d33",
+        },
+    ),
+    Theme(
+        name=ANSI,
+        ansi=True,
+        primary="ansi_cyan",
+        secondary="ansi_blue",
+        accent="ansi_cyan",
+        success="ansi_green",
+        warning="ansi_yellow",
+        error="ansi_red",
+        foreground="ansi_default",
+        background="ansi_default",
+        surface="ansi_default",
+        panel="ansi_default",
+        boost="ansi_default",
+        variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
+            "scrollbar": "ansi_default",
+            "scrollbar-background": "ansi_default",
+            "border": "ansi_default",
+            "border-blurred": "ansi_default",
+            "footer-key-foreground": "ansi_cyan",
+            "block-cursor-foreground": "ansi_default",
+            "block-cursor-background": "ansi_default",
+            "block-cursor-text-style": "bold reverse",
+            "input-cursor-background": "ansi_default",
+            "input-cursor-foreground": "ansi_default",
+            "input-cursor-text-style": "reverse",
+        },
+    ),
+)
+
+_OURS = {theme.name for theme in THEMES}
+# What a console font or a terminal without UTF-8 cannot show, and what says the same there.
+_ASCII = str.maketrans(
+    {
+        "●": "*",
+        "◌": "~",
+        "◐": "%",
+        "○": ".",
+        "◼": "-",
+        "✖": "x",
+        "✓": "+",
+        "▸": ">",
+        "·": ".",
+        "—": "-",
+        "–": "-",
+        "─": "-",
+        "│": "|",
+        "…": "~",
+        "→": ">",
+        "←": "<",
+        "↑": "^",
+        "↓": "v",
+        "×": "x",
+        "“": '"',
+        "”": '"',
+        "’": "'",
+    }
+)
+
+
+def choose_theme(environ: Mapping[str, str]) -> str:
+    """The theme for this environment; `PEFT_TUI_THEME` has the last word where it names one."""
+    wanted = environ.get("PEFT_TUI_THEME", "")
+    if wanted in _OURS or wanted in BUILTIN_THEMES:
+        return wanted
+    if without_colour(environ) or not _many_colours(environ):
+        return ANSI
+    return LIGHT if _light(environ) else DARK
+
+
+def without_colour(environ: Mapping[str, str]) -> bool:
+    """Whether `NO_COLOR` is there; Textual too takes an empty one for a yes."""
+    return "NO_COLOR" in environ
+
+
+def ascii_only(environ: Mapping[str, str]) -> bool:
+    """Whether marks have to be those of every font: the Linux console, or a locale that is not UTF-8."""
+    if environ.get("TERM") == "linux":
+        return True
+    names = [environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    # Python itself turns LANG=C into LC_CTYPE=C.UTF-8 (PEP 538); that says nothing of the terminal.
+    if names[1] in ("C.UTF-8", "C.utf8", "UTF-8") and names[2] in ("C", "POSIX"):
+        names[1] = ""
+    said = next((name for name in names if name), "")
+    return bool(said) and "utf" not in said.lower()
+
+
+def plain(text: str) -> str:
+    """The same text in ASCII."""
+    return text if text.isascii() else text.translate(_ASCII).encode("ascii", "replace").decode()
+
+
+def _many_colours(environ: Mapping[str, str]) -> bool:
+    """More than sixteen, by the rules that the drawing library goes by."""
+    if environ.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit"):
+        return True
+    return environ.get("TERM", "").lower().rpartition("-")[2] in ("256color", "kitty")
+
+
+def _light(environ: Mapping[str, str]) -> bool:
+    """Some terminals say `foreground;background` in ANSI numbers: 7 and 15 are white."""
+    return environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")

@@ -1,0 +1,109 @@
+"""The lines around the table: the summary, how fresh it is, and what stands there while there is no table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peft_tui.domain.money import usd
+from peft_tui.services.deployments import Summary
+from peft_tui.ui.rows import Filter
+from peft_tui.ui.widgets.lines import Line, shortened, spread, width_of
+from peft_tui.ui.widgets.live_table import Cell
+
+
+def header(summary: Summary, width: int) -> Line:
+    """` peft-tui  7 deployments  3 active  2 deploying  1 failed      $4.29/h now`, the longest that fits."""
+    forms = (
+        (" peft-tui  ", " deployments", " deployment", " active", " deploying", " failed", "/h now "),
+        (" ", " deployments", " deployment", " active", " deploying", " failed", "/h now "),
+        (" ", " total", " total", " active", " deploying", " failed", "/h "),
+        (" ", "", "", " act", " dep", " fail", "/h "),
+    )
+    for name, many, one, active, deploying, failed, per_hour in forms:
+        left = (
+            Cell(name, "strong"),
+            Cell(f"{summary.total}{one if summary.total == 1 else many}"),
+            *_count(summary.active, active, "good"),
+            *_count(summary.deploying, deploying, "accent"),
+            *_count(summary.failed, failed, "bad"),
+        )
+        unpriced = f" + {summary.unpriced} unpriced" if summary.unpriced else ""
+        bills = bool(summary.usd_per_hour or summary.unpriced)
+        if unpriced and not summary.usd_per_hour:
+            money = f"{summary.unpriced} unpriced "
+        else:
+            money = f"{usd(summary.usd_per_hour)}{per_hour.rstrip()}{unpriced} "
+        right = (Cell(money, "strong" if bills else "dim"),)
+        if width_of(left) + 1 + width_of(right) <= width:
+            break
+    return spread(left, right, width)
+
+
+def _count(number: int, word: str, tone: str) -> Line:
+    return (Cell("  "), Cell(f"{number}{word}", tone if number else "dim"))
+
+
+def state(
+    sought: Filter, shown: int, total: int, sort: str, fresh: Line, width: int, *, typing: bool = False
+) -> Line:
+    """The filter in force and how many it leaves; at the right how fresh everything is."""
+    left: list[Cell] = []
+    if sought:
+        if not typing:
+            left += [Cell(" / ", "accent"), Cell(str(sought))]
+        left += [Cell(f"  {shown} of {total}", "" if shown else "warn")]
+        if not typing:
+            left += [Cell("  esc clears", "dim")]
+    else:
+        left += [Cell(f" {f'by {sort}' if sort else 'newest first'}", "dim")] if total else []
+    return spread(tuple(left), (*fresh, Cell(" ")), width)
+
+
+def freshness(troubles: Sequence[str], old: Sequence[str], *, any_seen: bool, width: int) -> Line:
+    """`live`, or which platform fails or is old and how old."""
+    if troubles or old:
+        cells: list[Cell] = []
+        room = width
+        for words, tone in [(words, "bad") for words in troubles] + [(words, "dim") for words in old]:
+            text = ("   " if cells else "") + words
+            cells.append(Cell(shortened(text, room), tone))
+            room -= len(text)
+            if room < 4:
+                break
+        return tuple(cells)
+    return (Cell("live", "good"),) if any_seen else ()
+
+
+def nothing_matches(sought: Filter) -> list[Line]:
+    return [
+        (Cell("No deployment matches "), Cell(str(sought), "strong")),
+        (),
+        (Cell("esc", "accent"), Cell("  clears the filter", "dim")),
+    ]
+
+
+def nothing_yet(credentials: Sequence[tuple[str, str, tuple[str, ...]]], *, sandbox: bool) -> list[Line]:
+    """What this is, the first key, and whose keys are there.
+
+    Args:
+        credentials: title, the variable that was found, and those that are missing, by platform.
+    """
+    lines: list[Line] = [
+        (Cell("Nothing is deployed yet.", "strong"),),
+        (Cell("A LoRA adapter, a platform, its price per hour: then one key deploys it.", "dim"),),
+        (),
+        (Cell("n", "accent"), Cell("  new deployment")),
+        (Cell("?", "accent"), Cell("  every key")),
+        (),
+    ]
+    longest = max((len(title) for title, _, _ in credentials), default=0)
+    for title, found, missing in credentials:
+        label = Cell(title.ljust(longest + 2))
+        if missing:
+            words = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+            lines.append((Cell("○ ", "dim"), label, Cell(words, "dim")))
+        else:
+            lines.append((Cell("✓ ", "good"), label, Cell(f"{found} found", "dim")))
+    if not sandbox and all(missing for _, _, missing in credentials):
+        lines += [(), (Cell("No account? ", "dim"), Cell("peft-tui --sandbox"), Cell(" needs none.", "dim"))]
+    return lines

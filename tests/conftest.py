@@ -1,0 +1,100 @@
+"""What every test stands on: nothing of this machine's home, settings or keys, and no network but loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from peft_tui.store import Store
+from tests.doubles import VirtualClock
+
+FOREIGN = (
+    "TOGETHER_",
+    "REPLICATE_",
+    "PREDIBASE_",
+    "MODAL_",
+    "HF_",
+    "HUGGING",
+    "PEFT_TUI_",
+    "XDG_",
+    "SSL_CERT_",
+)
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+settings.register_profile("peft-tui", deadline=None, derandomize=True, database=None, max_examples=150)
+settings.load_profile("peft-tui")
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of its own, and an environment without anybody's keys, addresses and proxies."""
+    for name in tuple(os.environ):
+        if name.startswith(FOREIGN) or name.upper() in PROXIES:
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Whoever connects to, or looks up, anything but this machine fails his test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("connect", "connect_ex"):
+            patch.setattr(socket.socket, name, _guarded(getattr(socket.socket, name)))
+        resolve = socket.getaddrinfo
+
+        def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
+            if not _is_here(host):
+                pytest.fail(f"the network: {host} was looked up")
+            return resolve(host, *more, **named)
+
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+def _guarded(connect: Any) -> Any:
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_here(address[0]):
+            pytest.fail(f"the network: a connection to {address[0]}")
+        return connect(self, address)
+
+    return guarded
+
+
+def _is_here(host: Any) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if not name or name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory where a flush costs nothing: what is durable is asserted elsewhere, not waited for."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def store(memory: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(memory)
+    yield opened
+    await opened.close()
