@@ -1,4 +1,4 @@
-"""What every test stands on: nothing of this machine's home, settings or keys, and no network but loopback."""
+"""What every test stands on: nothing of this machine's home, settings or keys, no network but loopback."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from peft_tui.store import Store
 from tests.doubles import VirtualClock
@@ -29,6 +30,7 @@ FOREIGN = (
 )
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
+set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), "peft-tui-hypothesis"))
 settings.register_profile("peft-tui", deadline=None, derandomize=True, database=None, max_examples=150)
 settings.load_profile("peft-tui")
 

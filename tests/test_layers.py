@@ -91,7 +91,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "domain": (),
     "text": (),
     "clock": (),
-    "paths": (),
+    "paths": ("domain",),
     "logs": ("paths",),
     "credentials": ("domain",),
     "adapters": ("domain", "text"),
@@ -197,7 +197,7 @@ def test_the_command_line_loads_the_application_only_when_it_opens_it() -> None:
         ("rich", ("ui", "app")),
         ("httpx", ("drivers",)),
         ("aiohttp", ("sandbox",)),
-        ("pydantic", ("drivers", "services")),
+        ("pydantic", ("drivers", "services", "sandbox")),
         ("aiosqlite", ("store",)),
         ("sqlite3", ("store",)),
     ],
@@ -275,7 +275,10 @@ def test_the_workers_load_nothing_of_a_screen() -> None:
 
 
 def test_the_sandbox_runs_without_the_rest_of_the_program() -> None:
-    program = "import sys, peft_tui.sandbox, peft_tui.sandbox.server; print(*sorted(m for m in sys.modules if m.startswith('peft_tui')))"
+    program = """
+import sys, peft_tui.sandbox.server
+print(*sorted(name for name in sys.modules if name.startswith("peft_tui")))
+"""
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [

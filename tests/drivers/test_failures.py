@@ -71,7 +71,6 @@ class TestRetryAfter:
             http_date(NOON - timedelta(seconds=60)),
             http_date(NOON + timedelta(days=2)),
             "Sat, 14 Mar 2026 12:01:00 -0000",
-            # BUG, both: OverflowError out of the standard library's parser.
             "Sat, 14 Mar 99999999999999999999 12:01:00 GMT",
             "Sat, 14 Mar 2026 12:01:00 +9999999999999999999",
         ],
@@ -147,8 +146,7 @@ class TestRefused:
 
     @pytest.mark.parametrize("status", [507, 520, 521, 522, 523, 524, 525, 527, 529, 530, 598, 599])
     def test_any_word_of_a_server_or_gateway_about_itself_means_the_same(self, status: int) -> None:
-        # BUG: "Nothing was changed there." of 524, a gateway's "asked, and no answer in time": what was asked
-        # for may exist and bill.
+        # 524 is a gateway's "asked, and no answer in time": what was asked for may exist and bill.
         error = refused(status, {}, None, "Acme", NOON, safe=False)
         assert (error.effect, error.transient) == (Effect.UNKNOWN, True)
 
@@ -159,7 +157,7 @@ class TestRefused:
         assert error.retry_after == 7 and "again in 7 s" in error.message and error.detail == "slow down"
 
     def test_the_reset_of_a_rate_limit_says_nothing_about_a_broken_server(self) -> None:
-        # BUG: the header stands in every answer of who sends it; a 503 is then not asked again for a minute.
+        # The header stands in every answer of who sends it.
         assert refused(503, {"ratelimit-reset": "60"}, None, "Acme", NOON, True).retry_after is None
         assert refused(429, {"ratelimit-reset": "60"}, None, "Acme", NOON, True).retry_after == 60
 
@@ -281,7 +279,6 @@ class TestNoAnswer:
         ("error", "safe", "hint"),
         [
             (httpx.ReadTimeout("t"), False, "looked up before"),
-            # BUG, both: Effect.NONE is a word, and a word is true.
             (httpx.ReadTimeout("t"), True, "It is asked again."),
             (httpx.ConnectTimeout("t"), False, "It is asked again."),
         ],

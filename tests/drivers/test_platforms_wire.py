@@ -56,7 +56,7 @@ class TestParse:
             (Endpoint, {"id": "ep_1", "name": None}),
             (Headroom, {"value": None}),
             (Version, {"id": "v", "openapi_schema": None}),
-            # BUG, these: null instead of what may be left out. One such item in a list ends the whole refresh.
+            # One such item in a list would end the whole refresh.
             (Endpoint, {"id": "ep_1", "deployments": None}),
             (Endpoint, {"id": "ep_1", "trafficSplit": None}),
             (Summary, {"id": "dep_1", "readyReplicas": None}),
@@ -94,18 +94,14 @@ def together(network: Network, **environ: str) -> TogetherDriver:
     return TogetherDriver(network, Credentials(given), VirtualClock())
 
 
-WHOAMI = {
-    "type": "project",
-    "organization": {"name": "Acme"},
-    "project": {"id": "proj_1", "name": "p", "slug": "acme"},
-}
+PROJECT = {"id": "proj_1", "name": "p", "slug": "acme"}
+WHOAMI = {"type": "project", "organization": {"name": "Acme"}, "project": PROJECT}
 
 
 class TestTogether:
     async def test_a_deployment_s_time_of_birth_has_a_zone(
         self, network: Network, router: respx.Router
     ) -> None:
-        # BUG: without one it cannot be compared with any other time, and the table draws ages.
         endpoint = {
             "id": "ep",
             "name": "acme/bot",
@@ -122,7 +118,6 @@ class TestTogether:
     async def test_an_answer_of_another_shape_to_a_create_may_have_been_a_create(
         self, network: Network, router: respx.Router
     ) -> None:
-        # BUG: "shape that peft-tui does not know" promises that nothing was done (Effect.NONE), after a 200.
         router.get("/v3/whoami").mock(return_value=httpx.Response(200, json=WHOAMI))
         router.post(path__regex="/endpoints$").mock(
             return_value=httpx.Response(200, json={"endpoint": {"id": "ep"}})
@@ -175,7 +170,6 @@ class TestHuggingFace:
         assert not any("safetensors" in str(call.request.url) for call in router.calls)
 
     async def test_a_gated_adapter_is_said_to_be(self, network: Network, router: respx.Router) -> None:
-        # BUG: it is found out and then told of merged checkpoints only.
         self.mocked(router, "main", {"adapter_config.json": 5, "adapter_model.safetensors": 8}, private=True)
         assert (await self.ask(network)).gated
 
@@ -214,7 +208,6 @@ class TestHuggingFace:
     async def test_a_revision_with_a_slash_is_one_word_of_the_path(
         self, network: Network, router: respx.Router
     ) -> None:
-        # BUG: the hub takes refs/pr/1 as refs%2Fpr%2F1 only (huggingface_hub quotes it with safe="").
         route = self.mocked(router, "", {"adapter_config.json": 5, "adapter_model.safetensors": 8})
         await self.ask(network, "acme/x@refs/pr/1")
         assert route.calls.last.request.url.raw_path.startswith(b"/api/models/acme/x/revision/refs%2Fpr%2F1")

@@ -37,30 +37,34 @@ def done(age: timedelta) -> Prediction:
 
 LONG_AGO = timedelta(minutes=30)
 SECOND = timedelta(seconds=1)
+NONE, ASLEEP, ASSUMED = Condition.NONE, Condition.ASLEEP, Condition.ASSUMED
+NEW, OLD = asked("starting", SECOND), asked("starting", QUEUE_TIME)
+WARM, COLD = done(SECOND), done(LONG_AGO)
+BROKEN = asked("failed", error="Setup failed: OOM")
 TABLE: list[Any] = [
-    # id, deployment, predictions, complete, status, condition
-    ("0/0 is stopped", release(0, 0), [], True, Status.STOPPED, Condition.NONE),
-    ("0/0 is stopped whatever was asked", release(0, 0), [done(SECOND)], True, Status.STOPPED, Condition.NONE),
-    ("at work", release(), [asked("processing")], True, Status.ACTIVE, Condition.NONE),
-    ("at work before all else", release(), [asked("starting"), asked("processing")], True, Status.ACTIVE, Condition.NONE),
-    ("warm", release(), [done(IDLE_TAIL - SECOND)], True, Status.ACTIVE, Condition.NONE),
-    ("asleep", release(), [done(IDLE_TAIL)], True, Status.ACTIVE, Condition.ASLEEP),
-    ("asleep, list cut", release(), [done(LONG_AGO)], False, Status.ACTIVE, Condition.ASLEEP),
-    ("never used", release(), [], True, Status.PENDING, Condition.ASLEEP),
-    ("silent, list cut", release(), [], False, Status.ACTIVE, Condition.ASSUMED),
-    ("waiting", release(), [asked("starting", QUEUE_TIME)], True, Status.DEPLOYING, Condition.NONE),
-    ("just asked", release(), [asked("starting", SECOND)], True, Status.DEPLOYING, Condition.NONE),
-    ("just asked while warm", release(), [asked("starting", SECOND), done(SECOND)], True, Status.ACTIVE, Condition.NONE),
-    ("setup failed", release(), [asked("failed", error="Setup failed: OOM")], True, Status.FAILED, Condition.NONE),
-    ("cannot boot", release(1), [asked("failed", error="model did not boot")], True, Status.FAILED, Condition.NONE),
-    ("setup failed, but it served", release(), [asked("failed", error="setup"), done(LONG_AGO)], True, Status.ACTIVE, Condition.ASLEEP),
-    ("kept warm and served", release(1), [done(LONG_AGO)], True, Status.ACTIVE, Condition.NONE),
-    ("kept warm and new", release(1, age=BOOT_TIME - SECOND), [], True, Status.DEPLOYING, Condition.NONE),
-    ("kept warm, never asked", release(1, age=BOOT_TIME), [], True, Status.ACTIVE, Condition.ASSUMED),
-    ("no bounds told", release(None, None), [], True, Status.PENDING, Condition.ASLEEP),
-    ("a word that nobody knows", release(), [asked("levitating")], True, Status.PENDING, Condition.ASLEEP),
-    ("before the release", release(age=timedelta(minutes=1)), [done(timedelta(minutes=2))], True, Status.PENDING, Condition.ASLEEP),
-]  # fmt: skip
+    # id, deployment, predictions newest first, complete, status, condition
+    ("0/0 is stopped", release(0, 0), [], True, Status.STOPPED, NONE),
+    ("0/0 is stopped whatever was asked", release(0, 0), [WARM], True, Status.STOPPED, NONE),
+    ("at work", release(), [asked("processing")], True, Status.ACTIVE, NONE),
+    ("at work before all else", release(), [OLD, asked("processing")], True, Status.ACTIVE, NONE),
+    ("warm", release(), [done(IDLE_TAIL - SECOND)], True, Status.ACTIVE, NONE),
+    ("asleep", release(), [done(IDLE_TAIL)], True, Status.ACTIVE, ASLEEP),
+    ("asleep, list cut", release(), [COLD], False, Status.ACTIVE, ASLEEP),
+    ("never used", release(), [], True, Status.PENDING, ASLEEP),
+    ("silent, list cut", release(), [], False, Status.ACTIVE, ASSUMED),
+    ("waiting", release(), [OLD], True, Status.DEPLOYING, NONE),
+    ("just asked", release(), [NEW], True, Status.DEPLOYING, NONE),
+    ("just asked while warm", release(), [NEW, WARM], True, Status.ACTIVE, NONE),
+    ("setup failed", release(), [BROKEN], True, Status.FAILED, NONE),
+    ("cannot boot", release(1), [asked("failed", error="no boot")], True, Status.FAILED, NONE),
+    ("setup failed, but it served", release(), [BROKEN, COLD], True, Status.ACTIVE, ASLEEP),
+    ("kept warm and served", release(1), [COLD], True, Status.ACTIVE, NONE),
+    ("kept warm and new", release(1, age=BOOT_TIME - SECOND), [], True, Status.DEPLOYING, NONE),
+    ("kept warm, never asked", release(1, age=BOOT_TIME), [], True, Status.ACTIVE, ASSUMED),
+    ("no bounds told", release(None, None), [], True, Status.PENDING, ASLEEP),
+    ("a word that nobody knows", release(), [asked("levitating")], True, Status.PENDING, ASLEEP),
+    ("before the release", release(age=SECOND), [done(2 * SECOND)], True, Status.PENDING, ASLEEP),
+]
 
 
 @pytest.mark.parametrize(
@@ -86,13 +90,12 @@ def test_a_state_is_derived(
     ids=["failed", "canceled", "aborted"],
 )
 def test_what_was_asked_and_did_not_go_well_is_not_never_used(low: int, status: str, error: str) -> None:
-    # BUG for a minimum of 0: "pending, never used". A create whose probe ended so waits for ever.
+    # A create whose probe ended so would wait for ever.
     found = derive(release(low), [asked(status, error=error)], True, NOON)
     assert found[2] != "never used" and found[0] is not Status.PENDING
 
 
 def test_a_release_without_a_date_takes_its_predictions_as_they_are() -> None:
-    # BUG: its date is taken for now; all that was asked is older, and it is "booting" for ever.
     assert derive(release(1, created_at=""), [done(LONG_AGO)], True, NOON)[0] is Status.ACTIVE
 
 

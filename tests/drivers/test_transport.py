@@ -1,4 +1,4 @@
-"""The one way out: what is asked again and what never is, what is followed, what is refused, who gets the key."""
+"""The one way out: what is asked again, what is followed, what is refused, and who gets the key."""
 
 from __future__ import annotations
 
@@ -116,7 +116,6 @@ class TestRetries:
     async def test_a_write_that_a_server_broke_at_is_sent_once(
         self, http: Transport, router: respx.Router, method: str, answer: int
     ) -> None:
-        # BUG for 524, as in test_failures: sent once, but told as not done.
         route = router.request(method, f"{BASE}/a").mock(return_value=httpx.Response(answer))
         assert (await failing(http.request(method, "/a", body={}))).effect is Effect.UNKNOWN
         assert route.call_count == 1
@@ -265,7 +264,6 @@ class TestRedirects:
     async def test_a_target_that_is_no_address_is_a_broken_connection(
         self, http: Transport, router: respx.Router, target: str
     ) -> None:
-        # BUG: ValueError comes out; every caller counts on PeftTuiError and nothing else.
         router.get("/a").mock(return_value=httpx.Response(302, headers={"Location": target}))
         assert isinstance(await failing(http.get("/a")), ConnectionFailed)
 
@@ -312,7 +310,6 @@ class TestSecrets:
 
     @pytest.mark.parametrize("url", ["https://api.example:x/a", "https://[::1/a"])
     async def test_a_next_page_that_is_no_address_is_not_read(self, http: Transport, url: str) -> None:
-        # BUG: ValueError again.
         await failing(http.get(url))
 
     async def test_without_a_key_none_is_sent(self, network: Network, router: respx.Router) -> None:
@@ -330,7 +327,6 @@ class TestSecrets:
     async def test_a_key_that_no_header_takes_is_an_error_of_ours(
         self, network: Network, router: respx.Router, key: str
     ) -> None:
-        # BUG for letters beyond ASCII, as HF_TOKEN may hold: UnicodeEncodeError comes out.
         router.get("/a").mock(return_value=OK)
         error = await failing(Transport(network, BASE, Secret(key), "Hub").get("/a"))
         assert key not in f"{error.message} {error.detail}"
@@ -338,7 +334,7 @@ class TestSecrets:
     async def test_a_body_that_is_no_text_is_an_error_of_ours(
         self, http: Transport, router: respx.Router
     ) -> None:
-        # BUG: a surrogate (a byte of the command line that is not UTF-8) makes UnicodeEncodeError.
+        # A byte of the command line that is not UTF-8.
         router.post("/a").mock(return_value=OK)
         assert (await failing(http.request("POST", "/a", body={"name": "\udcff"}))).effect is Effect.NONE
 
@@ -415,9 +411,9 @@ class TestAnswers:
     async def test_an_answer_that_is_packed_wrongly_is_a_broken_connection(
         self, http: Transport, router: respx.Router
     ) -> None:
-        answer = lambda _: httpx.Response(
-            200, headers={"Content-Encoding": "gzip"}, stream=Stream(_once(b"no"))
-        )  # noqa: E731
+        def answer(request: httpx.Request) -> httpx.Response:
+            return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=Stream(_once(b"no")))
+
         router.get("/a").mock(side_effect=answer)
         assert isinstance(await failing(http.get("/a")), ConnectionFailed)
 
@@ -467,7 +463,6 @@ class TestAddress:
 
     @pytest.mark.parametrize("address", ["http://localhost:808000", "http://localhost:abc", "http://[::1"])
     def test_what_looks_like_one_is_refused_too(self, network: Network, address: str) -> None:
-        # BUG: ValueError. From TOGETHER_BASE_URL it ends the platform's worker without a word.
         with pytest.raises(ConfigurationInvalid):
             Transport(network, address, None, "Acme")
 
@@ -511,8 +506,7 @@ class TestSurroundings:
     async def test_a_proxy_that_cannot_be_used_is_told(
         self, monkeypatch: pytest.MonkeyPatch, clock: VirtualClock, environ: dict[str, str]
     ) -> None:
-        # BUG: ImportError, ValueError and InvalidURL come out; with ALL_PROXY=socks5://…, which many have,
-        # nothing is ever refreshed and nothing says why.
+        # ALL_PROXY=socks5://… is what many have set.
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
         network = Network(clock)
@@ -608,7 +602,7 @@ class TestSockets:
 
     @pytest.mark.parametrize("key", ["s3cret\nlines", "s3cret\x00"])
     async def test_a_key_that_breaks_its_header_is_not_told(self, network: Network, key: str) -> None:
-        # BUG: what h11 says of it quotes the whole header, and goes into the detail, the store and --json.
+        # What h11 says of it quotes the whole header.
         async def silent(*_: Any) -> None: ...
 
         server, http, _ = await self.at(network, silent)

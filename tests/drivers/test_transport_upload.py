@@ -1,4 +1,4 @@
-"""A part of a file to a presigned address: counted as it goes, taken back when it is begun again, without our key."""
+"""A part of a file to a presigned address: counted as it goes, taken back when it is begun again."""
 
 from __future__ import annotations
 
@@ -149,7 +149,6 @@ async def test_nothing_goes_to_a_foreign_host_without_tls(
     "url", ["https://[::1/x", "https://store.example:port/x", "https://sto re.example/x\x00"]
 )
 async def test_what_is_no_address_is_an_error_of_ours(http: Transport, file: Path, url: str) -> None:
-    # BUG: ValueError or httpx.InvalidURL comes out.
     with pytest.raises(PeftTuiError):
         await send(http, file, url)
 
@@ -167,7 +166,6 @@ async def test_a_file_that_has_gone_is_told_and_not_tried_again(
 async def test_the_store_s_words_are_read_up_to_a_limit(
     http: Transport, router: respx.Router, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # BUG: the only answer that is read whole, however long, and it comes from a host that the platform names.
     monkeypatch.setattr(module, "MAX_BODY", 10_000)
     sent = 0
 

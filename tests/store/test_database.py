@@ -117,7 +117,6 @@ class TestFile:
         assert (tmp_path / "peft-tui.db").read_bytes() == content
 
     async def test_a_database_of_another_program_is_refused_and_not_touched(self, tmp_path: Path) -> None:
-        # BUG: ours are made beside its tables, or fail half-way; its journal mode is changed in any case.
         with sqlite3.connect(tmp_path / "peft-tui.db") as connection:
             connection.execute("CREATE TABLE songs (title TEXT)")
         connection.close()
@@ -276,7 +275,6 @@ class TestTransaction:
     async def test_a_listener_that_breaks_does_not_make_a_written_intent_look_unwritten(
         self, store: Store
     ) -> None:
-        # BUG: its exception comes out of the transaction that was committed, and the others are not told.
         def breaks(changes: Changes) -> None:
             raise RuntimeError("a screen that is gone")
 
@@ -329,7 +327,7 @@ class TestTwoProcesses:
         await late.close()
 
     async def test_a_crowd_on_a_new_store_all_get_in(self, tmp_path: Path) -> None:
-        # BUG: changing to WAL takes the file for itself and does not wait: "database is locked", at times.
+        # Changing to WAL takes the file for itself and does not wait.
         for attempt in range(40):
             directory = tmp_path / str(attempt)
             opened = await asyncio.gather(*(Store.open(directory) for _ in range(6)), return_exceptions=True)

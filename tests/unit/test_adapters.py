@@ -261,7 +261,6 @@ class TestBroken:
         assert refusal(name).hint
 
     def test_the_home_of_nobody_is_refused(self) -> None:
-        # BUG: expanduser() raises RuntimeError, outside of the try too.
         assert "does not exist" in refusal("~nobody-of-this-name/adapter").message
 
     def test_a_directory_that_may_not_be_read_is_refused(
@@ -284,7 +283,6 @@ class TestBroken:
 
     @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
     def test_a_pipe_in_place_of_a_file_does_not_stop_the_reader(self, tmp_path: Path, name: str) -> None:
-        # BUG: the reader waits for a writer for ever, and Python waits for the reader's thread at its end.
         write(tmp_path)
         (tmp_path / name).unlink()
         os.mkfifo(tmp_path / name)
@@ -308,7 +306,6 @@ class TestBroken:
     @pytest.mark.parametrize(
         "facts",
         [
-            # BUG, both: dict() of what is no mapping; a whole number that no float can hold.
             {"rank_pattern": "q_proj"},
             {"rank_pattern": [1, 2]},
             {"rank_pattern": 8},
@@ -325,7 +322,6 @@ class TestBroken:
             assert error.hint
 
     def test_an_end_beyond_all_numbers_is_refused(self, tmp_path: Path) -> None:
-        # BUG: Python does not print whole numbers of more than 4,300 digits.
         write(tmp_path)
         end = b"9" * 4300
         content = b'{"a": {"dtype": "F16", "shape": [1], "data_offsets": [0, ' + end + b"]}}"
@@ -353,7 +349,6 @@ class TestHostile:
         [
             {HOSTILE: {}},
             {f"lora_A{HOSTILE}": {**TENSOR, "shape": [9, 9]}},
-            # BUG: the rank that a shape names goes into the message as it came.
             {"lora_A": {**TENSOR, "shape": [HOSTILE, 9]}},
         ],
         ids=["name of a tensor", "name of a tensor of another rank", "rank in a shape"],
@@ -365,12 +360,12 @@ class TestHostile:
 
     @pytest.mark.parametrize("name", [f"checkpoint-{HOSTILE}", "checkpoint-1\n\x1b[2J"])
     def test_the_name_of_a_checkpoint_is_told_clean(self, tmp_path: Path, name: str) -> None:
-        # BUG: names out of a foreign archive reach the message as they are.
+        # Out of a foreign archive.
         (tmp_path / name).mkdir()
         assert is_clean(refusal(tmp_path).message)
 
     def test_the_path_is_told_clean(self, tmp_path: Path) -> None:
-        # BUG: so does the path itself, which the directory picker offers.
+        # The directory picker offers such names too.
         (tmp_path / "\x1b[2Jout").mkdir()
         assert is_clean(refusal(tmp_path / "\x1b[2Jout").message)
 
@@ -393,7 +388,6 @@ TENSORS = st.dictionaries(st.sampled_from(["dtype", "shape", "data_offsets"]), J
 class TestFuzz:
     """Whatever lies there, the only thing that comes out is an adapter or `ConfigurationInvalid`."""
 
-    # BUG: finds rank_pattern of the wrong shape, see above.
     @given(changes=st.dictionaries(KEYS, JSON, max_size=4))
     def test_no_configuration_gets_anything_else_out(self, changes: dict[str, Any]) -> None:
         try:

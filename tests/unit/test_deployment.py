@@ -53,6 +53,12 @@ class TestRemoteName:
         assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", remote)
         assert looks_like_ours(remote)
 
+    @pytest.mark.parametrize(
+        "identity", ["12345678" + "0" * 24, "00000000" + "0" * 24, "99999999" + "f" * 24]
+    )
+    def test_a_mark_of_digits_only_is_still_known_for_ours(self, identity: str) -> None:
+        assert looks_like_ours(remote_name("bot", identity))
+
     def test_another_deployment_of_the_same_name_has_another_one(self) -> None:
         assert remote_name("bot", "0" * 32) != remote_name("bot", "1" * 32)
 
@@ -64,7 +70,7 @@ class TestRemoteName:
 
     @pytest.mark.parametrize("name", ["llama-20260314", "support-lora-20251231"])
     def test_a_date_at_the_end_is_not_taken_for_our_mark(self, name: str) -> None:
-        # BUG: many people date what they deploy; it would be offered as an orphan, to adopt or to stop.
+        # Many people date what they deploy; it would be offered as an orphan, to adopt or to stop.
         assert not looks_like_ours(name)
 
 

@@ -77,7 +77,7 @@ async def test_what_cannot_be_is_refused_and_nothing_is_written(
 async def test_a_bound_that_is_not_there_is_not_sent_as_nothing(
     service: DeploymentService, bound: str, value: str | None
 ) -> None:
-    # BUG: left out it becomes 0 (0/0 is how Together stops one), blank it is no number for the driver.
+    # 0/0 is how Together stops one.
     try:
         made = await service.deploy(spec(**{bound: value}))
     except PeftTuiError:

@@ -129,7 +129,6 @@ class TestCredentials:
 
     @pytest.mark.parametrize("environ", [{}, {"A_KEY": ""}, {"A_KEY": "  "}], ids=["unset", "empty", "blank"])
     def test_the_state_names_what_is_missing(self, environ: dict[str, str]) -> None:
-        # BUG for blank: told as present here, refused as missing by `secret`.
         state = Credentials(environ).state(self.OFFERS)
         assert state.missing == ("A_KEY",) and not state.present
 
@@ -212,7 +211,6 @@ class TestPrices:
 
     @pytest.mark.parametrize("amount", ["cheap", "1,50", ""])
     def test_a_price_that_is_none_is_named(self, amount: str) -> None:
-        # BUG: what Decimal says of it is a list of its classes, and the line is not named.
         self.own(f'[replicate.usd_per_hour]\ngpu-x = "{amount}"\n')
         with pytest.raises(ConfigurationInvalid) as caught:
             price_table("replicate")

@@ -121,7 +121,6 @@ class TestCapabilities:
         "given_", [{"min_instances": "3", "max_instances": "2"}, {"min_instances": True}]
     )
     def test_bounds_are_compared_however_they_are_written(self, given_: dict[str, Any]) -> None:
-        # BUG for the texts: they pass singly, are never compared, and the spec reads them as numbers.
         assert "min_instances" in self.OFFERS.problems(given_)
 
     def test_defaults_are_those_of_supported_settings_only(self) -> None:

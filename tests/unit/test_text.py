@@ -107,8 +107,7 @@ def test_no_line_is_longer_than_its_limit(text: str, limit: int) -> None:
 
 @pytest.mark.parametrize("opener", ["\x9d", "\x90", "\x1b]", "\x1b[", "\x9b", "\x1b"], ids=ascii)
 def test_the_time_it_takes_grows_with_the_text_and_not_with_its_square(opener: str) -> None:
-    # BUG for \x9d and \x90: each opener searches the rest of the text for its end. 20,000 of them take
-    # seconds, with the interpreter's lock held: an adapter_config.json of 1 MB freezes the application.
+    # Else an adapter_config.json of 1 MB freezes the application: the search holds the interpreter's lock.
     def seconds(count: int) -> float:
         begin = time.thread_time()
         clean(opener * count)

@@ -28,8 +28,8 @@ from peft_tui.workers.operations import BACKOFF_MAX_SECONDS, LOOKS, OperationRun
 from tests.doubles import (
     AWAITED,
     NOON,
-    PLAN,
     PATIENCE_SECONDS,
+    PLAN,
     PLATFORM,
     Crash,
     Lost,
@@ -312,7 +312,7 @@ class TestLost:
     @pytest.mark.parametrize("times", [1, 3])
     async def test_a_look_that_fails_does_not_make_it_send_again(self, bench: Bench, times: int) -> None:
         # BUG: an error of the look (Effect.NONE: nothing was done by *looking*) is taken for one of the
-        # step, which goes back to pending and is sent blindly. A create's time-out, one lost GET: two machines.
+        # step, which goes back to pending and is sent blindly: a time-out, one lost GET, two machines.
         bench.driver.will("machine", Lost())
         bench.driver.will_look("machine", *(broken() for _ in range(times)))
         assert (await bench.carry_out()).state is OperationState.DONE
@@ -338,7 +338,7 @@ class TestLost:
         assert bench.driver.made("machine") == 1
 
     async def test_an_answer_that_nobody_can_read_is_looked_up_too(self, bench: Bench) -> None:
-        # BUG: it is unknown whether it was done, yet it ends the operation, for such errors do not pass.
+        # It is unknown whether it was done: such an error ends nothing.
         bench.driver.will("machine", Lost(garbage()))
         assert (await bench.carry_out()).state is OperationState.DONE
         assert bench.driver.made("machine") == 1
@@ -494,7 +494,6 @@ class TestProgress:
         await finished(task)
 
     async def test_a_late_word_does_not_cover_the_reason_for_a_pause(self, slow: Bench) -> None:
-        # BUG: the writer of the progress outlives its step and writes over what came after.
         async def upload(context: StepContext) -> None:
             context.report(1, 10, "first")
             await slow.clock.until_asleep()
@@ -512,7 +511,6 @@ class TestProgress:
         await finished(task)
 
     async def test_a_late_word_does_not_stay_at_a_finished_step(self, slow: Bench) -> None:
-        # BUG: the same.
         async def upload(context: StepContext) -> None:
             context.report(1, 10, "first")
             await slow.clock.until_asleep()

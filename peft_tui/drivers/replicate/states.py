@@ -55,8 +55,9 @@ def derive(
     if low == 0:
         if served:
             return Status.ACTIVE, Condition.ASLEEP, "idle", "the next request boots it"
-        if seen:
-            return Status.ACTIVE, Condition.ASSUMED, f"last {seen[0].status}", "no request was served yet"
+        ended = next((p for p in seen if p.status in ("failed", "canceled", "aborted")), None)
+        if ended is not None:
+            return Status.ACTIVE, Condition.ASSUMED, f"last {ended.status}", "no request was served yet"
         if complete:
             return Status.PENDING, Condition.ASLEEP, "never used", "the first request boots it"
         return Status.ACTIVE, Condition.ASSUMED, "idle", "its last requests are too long ago to be listed"

@@ -101,14 +101,6 @@ def assess(
     unsupported: dict[str, str] = {}
     if not lora:
         unsupported[f"serving={ATTACH}"] = "this base has no configuration that takes adapters"
-    else:
-        findings.append(
-            Finding(
-                Level.WARNING,
-                "attaching is documented for adapters of Together's own training only",
-                "If it is refused, deploy merged.",
-            )
-        )
     offered = [item for item in hardware if any(runs_on(profile, item) for profile in profiles)]
     if not offered:
         findings.append(Finding(Level.BLOCKED, "Together offers no instance type for this base now"))

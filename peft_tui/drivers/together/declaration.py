@@ -26,7 +26,7 @@ SETTINGS = (
         Change.CREATE_ONLY,
         MERGE,
         choices=((MERGE, "merge the adapter into its base"), (ATTACH, "attach it to a running base")),
-        help="merged: base speed, one GPU set per adapter; attached: many adapters share one",
+        help="attached, many share one GPU set; documented for adapters of Together's own training only",
     ),
     Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.REDEPLOY),
     Setting(

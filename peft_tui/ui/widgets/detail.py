@@ -31,6 +31,8 @@ from peft_tui.ui.widgets.live_table import Cell
 
 LABEL = 11
 """Cells of the column of labels."""
+READABLE = 80
+"""Cells over which an eye follows a line."""
 _RATE_WINDOW_SECONDS = 20.0
 
 
@@ -127,10 +129,10 @@ def whole(subject: Subject, width: int) -> list[Line]:
     if operation is not None:
         lines += [(), (Cell(operation.kind.value, "strong"), Cell(f"  {_operation_words(subject)}", "dim"))]
         for step in operation.steps:
-            lines += _step(subject, operation, step, width)
+            lines += _step(subject, operation, step, min(width, READABLE))
     if subject.history:
         lines += [(), (Cell("history", "strong"),)]
-        lines += _history(subject, width)
+        lines += _history(subject, min(width, READABLE))
     return [clipped(line, width) for line in lines]
 
 

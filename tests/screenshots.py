@@ -1,0 +1,102 @@
+"""Draws `screenshots/*.svg`, the pictures of the README: `python -m tests.screenshots`.
+
+The list is a plausible morning from `tests/seeds.py`. The wizard's pages are walked through on a sandbox on a
+socket, so that what they show of the platforms is what came over the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import os
+import re
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from rich.cells import cell_len
+
+from peft_tui.app import PeftTui
+from peft_tui.backend import Backend
+from peft_tui.sandbox import run_sandbox
+from tests.driving import Driver, drive
+from tests.life import write_adapter
+from tests.seeds import populated, still_app
+
+PLACE = Path(__file__).parents[1] / "screenshots"
+SIZE = (104, 30)
+
+
+async def deployments(scratch: Path) -> None:
+    async with drive(still_app(scratch, populated), size=SIZE) as at:
+        await at.sees("support-bot", "summaries")
+        await at.pilot.pause(0.3)
+        save(at, "deployments")
+
+
+async def light(scratch: Path) -> None:
+    os.environ["PEFT_TUI_THEME"] = "peft-light"
+    try:
+        async with drive(still_app(scratch, populated), size=SIZE) as at:
+            await at.sees("support-bot", "summaries")
+            await at.pilot.pause(0.3)
+            save(at, "deployments-light")
+    finally:
+        del os.environ["PEFT_TUI_THEME"]
+
+
+async def wizard(scratch: Path) -> None:
+    adapter = write_adapter(Path("/tmp/out/support-r16"), layers=32)
+    async with run_sandbox(seed=1) as sandbox:
+        app = PeftTui(lambda: Backend.open(scratch, sandbox.env), adapter=str(adapter))
+        async with drive(app, size=SIZE) as at:
+            await at.sees("project Default", "acme (organization)")
+            save(at, "wizard-platform")
+            await at.press("enter")
+            await at.sees("rank 16")
+            save(at, "wizard-model")
+            await at.press("ctrl+n")
+            await at.sees("Instance type", "$5.49 /h")
+            save(at, "wizard-configuration")
+            await at.press("ctrl+n")
+            await at.sees("[ Deploy ]")
+            save(at, "wizard-review")
+
+
+def save(at: Driver, name: str) -> None:
+    # The title names the program, not the machine that the picture was made on.
+    picture = at.app.export_screenshot(title="peft-tui")
+    (PLACE / f"{name}.svg").write_text(TEXT.sub(without_padding, picture))
+
+
+TEXT = re.compile(r'<text class="(?P<c>[^"]*)" x="(?P<x>[^"]*)" y="(?P<y>[^"]*)" textLength="(?P<l>[^"]*)"'
+                  r'(?P<rest>[^>]*)>(?P<t>[^<]*)</text>')  # fmt: skip
+
+
+def without_padding(match: re.Match[str]) -> str:
+    """The same text begun where its first letter stands: not every program that draws SVG keeps the spaces."""
+    text = html.unescape(match["t"]).replace("\xa0", " ")
+    kept = text.strip()
+    if not kept:
+        return ""
+    cell = float(match["l"]) / cell_len(text)
+    x = float(match["x"]) + cell * (len(text) - len(text.lstrip()))
+    inner = html.escape(kept).replace(" ", "&#160;")
+    return (
+        f'<text class="{match["c"]}" x="{x:g}" y="{match["y"]}"'
+        f' textLength="{cell * cell_len(kept):g}"{match["rest"]}>{inner}</text>'
+    )
+
+
+async def main() -> None:
+    PLACE.mkdir(exist_ok=True)
+    scenes: list[Callable[[Path], Awaitable[None]]] = [deployments, light, wizard]
+    for scene in scenes:
+        with tempfile.TemporaryDirectory() as scratch:
+            await scene(Path(scratch))
+
+
+if __name__ == "__main__":
+    os.environ.pop("NO_COLOR", None)
+    os.environ.update(TERM="xterm-256color", COLORTERM="truecolor")
+    asyncio.run(main())
