@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from peft_tui.domain.errors import ConfigurationInvalid
@@ -19,9 +20,12 @@ def config_dir() -> Path:
 
 
 def private_dir(path: Path) -> Path:
-    """`path`, made when it is not there, closed to other users."""
+    """`path`, made when it is not there, closed to other users if it is ours alone to close."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.stat().st_mode & 0o077:
+    status = path.stat()
+    # Somebody may name /tmp or their home: what is shared, or holds more than our files, stays as it is.
+    shared = status.st_mode & stat.S_ISVTX or status.st_uid != os.getuid() or path == Path.home()
+    if status.st_mode & 0o077 and not shared:
         path.chmod(0o700)
     return path
 

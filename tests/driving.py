@@ -79,6 +79,12 @@ class Driver:
         assert found is not None, f"no line with {text!r}\n{self.picture}"
         return found
 
+    async def selects(self, text: str) -> None:
+        """Wait until the table's cursor is on a line with it."""
+        await self.until(
+            lambda: any("▸ " in line and text in line for line in self.lines), f"not on {text!r}"
+        )
+
     @property
     def selected(self) -> str:
         """The line under the table's cursor."""

@@ -74,7 +74,7 @@ TEXT = re.compile(r'<text class="(?P<c>[^"]*)" x="(?P<x>[^"]*)" y="(?P<y>[^"]*)"
 
 
 def without_padding(match: re.Match[str]) -> str:
-    """The same text begun where its first letter stands: not every program that draws SVG keeps the spaces."""
+    """The same text begun where its first letter stands: not every viewer of SVG keeps the spaces."""
     text = html.unescape(match["t"]).replace("\xa0", " ")
     kept = text.strip()
     if not kept:

@@ -66,7 +66,7 @@ class Servers:
         return [row for row in (await self.get("billing"))["resources"] if not row["deleted"]]
 
     async def stop_one(self, name: str | None = None) -> None:
-        """Somebody else scales one of Together's deployments to nought: the first running, or that endpoint's."""
+        """Somebody else scales a deployment at Together to nought: the first running, or that endpoint's."""
         headers = {"Authorization": f"Bearer {self.env['TOGETHER_API_KEY']}"}
         base = f"{self.env['TOGETHER_BASE_URL']}/v2/projects/{self.env['TOGETHER_PROJECT_ID']}/endpoints"
         async with httpx.AsyncClient(headers=headers, timeout=30) as client:

@@ -67,7 +67,7 @@ class Deployment:
         """Nothing of it is left at the platform, or ever was: its name is free again."""
         if self.observation is not None:
             return self.observation.condition is Condition.GONE
-        return self.operation is not None and self.operation.state.ended
+        return self.operation is not None and self.operation.state.ended and not self.operation.made_something
 
     @property
     def condition(self) -> Condition:

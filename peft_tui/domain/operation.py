@@ -83,6 +83,11 @@ class Operation:
         return merged
 
     @property
+    def made_something(self) -> bool:
+        """True when a step that costs money was carried out."""
+        return any(step.bills and step.state is StepState.DONE for step in self.steps)
+
+    @property
     def may_bill(self) -> bool:
         """True when a step that costs money was begun."""
         return any(step.bills and step.state is not StepState.PENDING for step in self.steps)

@@ -118,7 +118,13 @@ class Lookups:
         entry = await self._store.catalog.get(question.platform, question.topic, question.subject)
         if entry is None:
             return None
-        value = _adapter_for(question.topic).validate_json(entry.value) if entry.value is not None else None
+        try:
+            value = (
+                _adapter_for(question.topic).validate_json(entry.value) if entry.value is not None else None
+            )
+        except ValueError:
+            # Written by another version: as good as nothing.
+            return None
         error = PeftTuiError.from_dict(dict(entry.error)) if entry.error else None
         return Answer(entry.fetched_at, value, error)
 

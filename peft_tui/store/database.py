@@ -98,6 +98,11 @@ class Database:
                 f"The store {path} cannot be opened: {error}.",
                 hint="Nothing was changed. Set PEFT_TUI_DATA_DIR elsewhere, or move the file aside.",
             ) from error
+        except BaseException:
+            # Cancelled: their threads would keep the process alive for ever.
+            for connection in connections:
+                connection.stop()
+            raise
         return database
 
     async def close(self) -> None:
@@ -123,12 +128,11 @@ class Database:
                 # A pragma inside a transaction does nothing, so it is set before.
                 await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 await self._begin()
-                cursor = await self._writer.execute(
+                # In one go: a cancelled task must not leave a half-read answer, which no COMMIT would pass.
+                rows = await self._writer.execute_fetchall(
                     "UPDATE clockwork SET revision = revision + 1 RETURNING revision"
                 )
-                row = await cursor.fetchone()
-                assert row is not None
-                yield Transaction(self._writer, int(row["revision"]))
+                yield Transaction(self._writer, next(int(row["revision"]) for row in rows))
                 await self._writer.execute("COMMIT")
             except BaseException:
                 # Cancelled on its way, a statement still runs in its thread: this one follows it.

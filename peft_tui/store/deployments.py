@@ -79,7 +79,9 @@ class Deployments:
         sql = (
             "SELECT 1 FROM deployments WHERE name = ? AND origin = 'ours' AND condition IS NOT 'gone'"
             " AND (status IS NOT NULL OR EXISTS (SELECT 1 FROM operations"
-            " WHERE deployment_id = deployments.id AND state IN ('queued', 'running')))"
+            " WHERE deployment_id = deployments.id AND (state IN ('queued', 'running') OR EXISTS ("
+            "SELECT 1 FROM operation_steps WHERE operation_id = operations.id AND bills"
+            " AND operation_steps.state = 'done'))))"
         )
         if transaction is None:
             return await self._db.one(sql, name) is not None

@@ -1,8 +1,8 @@
 """A terminal that is gone, or that takes nothing any more, must not stop the program.
 
-Textual's writing thread dies with the first failed write. What is written after that fills a queue of thirty and
-then blocks the event loop for ever: the workers stand still, and not even SIGTERM ends the process. A lost SSH
-line does just that.
+Textual's writing thread dies with the first failed write. What is written after that fills a queue of thirty
+and then blocks the event loop for ever: the workers stand still, not even SIGTERM ends it. A lost SSH line
+does just that.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers.hugging_face import HuggingFace
 from peft_tui.drivers.protocol import Driver
 from peft_tui.services.lookups import Lookups, Question, Topic
+
+log = logging.getLogger(__name__)
 
 AT_A_TIME = 4
 READ_SECONDS = 10.0
@@ -53,6 +56,13 @@ class LookupWorker:
                 value = await self._find_out(question)
             except PeftTuiError as error:
                 await self._lookups.write(question, self._clock.now(), error=error)
+            except Exception as error:
+                log.exception("%s of %s", question.topic, question.platform)
+                told = PeftTuiError(
+                    f"peft-tui itself failed at this ({type(error).__name__}).",
+                    hint="Please report it, with the log.",
+                )
+                await self._lookups.write(question, self._clock.now(), error=told)
             else:
                 await self._lookups.write(question, self._clock.now(), value)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOKS = (0.0, 2.0, 5.0)
 """Seconds before each look for what a lost answer left behind: a list may lag."""
+SENDS = 3
+"""How often a step is sent whose answers are lost and of which nothing is found. Then a person must look."""
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 2.0, 60.0
 PROGRESS_SECONDS = 0.25
 """Between two writes of a step's progress."""
@@ -64,6 +67,7 @@ class OperationRunner:
     async def carry_out(self, operation_id: str) -> None:
         """Go on with one operation until it has ended."""
         failures = 0
+        sends: Counter[int] = Counter()
         while (operation := await self._store.operations.get(operation_id)) is not None:
             if operation.state.ended:
                 return
@@ -77,7 +81,7 @@ class OperationRunner:
             try:
                 if operation.state is OperationState.QUEUED:
                     await self._begin(operation, deployment)
-                outputs = await self._step(operation, deployment, step)
+                outputs = await self._step(operation, deployment, step, sends)
             except PeftTuiError as error:
                 # What may have been done is looked for, whatever else is wrong.
                 if not error.transient and error.effect is Effect.NONE:
@@ -91,6 +95,7 @@ class OperationRunner:
                 told = PeftTuiError(
                     f"peft-tui itself failed at “{step.title}” ({type(error).__name__}).",
                     hint="Please report it, with the log. The platform's own page shows what exists.",
+                    effect=Effect.UNKNOWN,
                 )
                 await self._fail(operation, step, told)
                 return
@@ -104,7 +109,7 @@ class OperationRunner:
         await self._store.operations.set_state(operation, OperationState.RUNNING, self._clock.now())
 
     async def _step(
-        self, operation: Operation, deployment: Deployment, step: OperationStep
+        self, operation: Operation, deployment: Deployment, step: OperationStep, sends: Counter[int]
     ) -> Mapping[str, Any]:
         progress = Progress(self._store, operation, step, self._clock)
         context = StepContext(
@@ -116,12 +121,12 @@ class OperationRunner:
             progress.report,
         )
         try:
-            return await self._carry_out_step(operation, step, context)
+            return await self._carry_out_step(operation, step, context, sends)
         finally:
             await progress.end()
 
     async def _carry_out_step(
-        self, operation: Operation, step: OperationStep, context: StepContext
+        self, operation: Operation, step: OperationStep, context: StepContext, sends: Counter[int]
     ) -> Mapping[str, Any]:
         journal = self._store.operations
         if step.key == AWAIT_ACTIVE:
@@ -133,6 +138,12 @@ class OperationRunner:
             found = await self._look(step, context)
             if found is not None:
                 return found
+            if sends[step.seq] >= SENDS:
+                raise PlatformFailed(
+                    f"“{step.title}” was sent {SENDS} times and never answered, and nothing is found of it.",
+                    hint="Look at the platform's own page before you try again.",
+                )
+        sends[step.seq] += 1
         await journal.step_sent(operation, step, self._clock.now())
         try:
             return await self._driver.act(step.key, context)
@@ -147,7 +158,12 @@ class OperationRunner:
         for pause in LOOKS:
             if pause:
                 await self._clock.sleep(pause)
-            found = await self._driver.find(step.key, context)
+            try:
+                found = await self._driver.find(step.key, context)
+            except PeftTuiError as error:
+                # Looking did nothing, but what was sent before it may have: that is still not known.
+                error.effect = Effect.UNKNOWN
+                raise
             if found is not None:
                 return found
         return None
@@ -185,7 +201,7 @@ class OperationRunner:
     ) -> None:
         """Say why and for how long, then let the caller try again."""
         pause = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2.0**failures)
-        pause = error.retry_after if error.retry_after is not None else random.uniform(pause / 2, pause)
+        pause = max(error.retry_after or 0.0, random.uniform(pause / 2, pause))
         note = f"{error.message} Trying again in {pause:.0f} s."
         if error.effect is Effect.NONE:
             await self._store.operations.step_pending(operation, step, note)
@@ -195,11 +211,10 @@ class OperationRunner:
 
     async def _fail(self, operation: Operation, step: OperationStep, error: PeftTuiError) -> None:
         told = error.as_dict()
-        current = await self._store.operations.get(operation.id)
-        if current is not None and current.may_bill and step.key not in told["message"]:
-            billing = any(s.bills and s.state is StepState.DONE for s in current.steps)
-            if billing:
-                told["hint"] = f"{told['hint']} What was created before may bill: see its row.".strip()
+        if operation.made_something or (
+            step.bills and (error.effect is Effect.UNKNOWN or step.state is StepState.SENT)
+        ):
+            told["hint"] = f"{told['hint']} What was created before may bill: see its row.".strip()
         await self._store.operations.step_failed(operation, step, error.message)
         await self._store.operations.set_state(operation, OperationState.FAILED, self._clock.now(), told)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,13 +11,15 @@ from decimal import Decimal
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
-from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.errors import ConnectionFailed, PeftTuiError
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.protocol import Driver, RemoteDeployment
 from peft_tui.store import Store
 
 PERIOD_SECONDS = 5.0
+LONGEST_SILENCE_SECONDS = 120.0
+"""However long a platform asks us to stay away."""
 
 
 class Refresh:
@@ -27,14 +30,18 @@ class Refresh:
         self._driver = driver
         self._store = store
         self._clock = clock
+        self._not_before = 0.0
         self._error: tuple[str, str] | None = None
-        self._explained: dict[str, str] = {}
+        self._explained: dict[str, tuple[str, str]] = {}
+        """State and reason by remote id."""
 
     async def tick(self) -> None:
         """Ask once and write what is new; an error is written too, and nothing is thrown."""
+        if self._clock.monotonic() < self._not_before:
+            return
         try:
             account = (await self._driver.account()).id
-            remotes = await self._driver.deployments()
+            remotes = _distinct(await self._driver.deployments())
             now = self._clock.now()
             known = await self._store.deployments.of_account(self._platform, account)
             by_id = {d.remote_id: d for d in known if d.remote_id}
@@ -80,24 +87,42 @@ class Refresh:
 
     async def _explain(self, mine: Deployment | None, remote: RemoteDeployment) -> Observation:
         """The observation with the platform's reason, which is asked for once a state."""
+        state = remote.observation.platform_status
         if not remote.needs_explaining:
+            self._explained.pop(remote.remote_id, None)
             return remote.observation
-        before = mine.observation if mine else None
-        key = f"{remote.remote_id} {remote.observation.platform_status}"
-        if key not in self._explained:
+        if self._explained.get(remote.remote_id, ("", ""))[0] != state:
             try:
-                self._explained[key] = (await self._driver.explain(remote)).reason
+                self._explained[remote.remote_id] = (state, (await self._driver.explain(remote)).reason)
             except PeftTuiError:
                 # The state itself is known; why can be asked for at the next tick.
+                before = mine.observation if mine else None
                 return replace(remote.observation, reason=before.reason) if before else remote.observation
-        return replace(remote.observation, reason=self._explained[key])
+        return replace(remote.observation, reason=self._explained[remote.remote_id][1])
 
     async def _failed(self, error: PeftTuiError) -> None:
+        if error.status is not None and error.retry_after is not None:
+            # Asked by the platform to stay away for a while. A breaker of our own lets its probe through.
+            self._not_before = self._clock.monotonic() + min(error.retry_after, LONGEST_SILENCE_SECONDS)
         # A breaker's "asking again in 7 s" says less than what opened it, and changes every time.
-        same = self._error is not None and (error.retry_after is not None or self._error[0] == error.kind)
+        echo = isinstance(error, ConnectionFailed) and error.retry_after is not None
+        same = self._error is not None and (echo or self._error[0] == error.kind)
         if not same:
             self._error = (error.kind, error.message)
             await self._store.platforms.failed(self._platform, error.as_dict(), self._clock.now())
+
+
+def _distinct(remotes: Iterable[RemoteDeployment]) -> list[RemoteDeployment]:
+    """Each once, although pages may shift while they are read; a second one of the same name by its id."""
+    by_id = {remote.remote_id: remote for remote in remotes}
+    names: set[str] = set()
+    distinct = []
+    for remote in by_id.values():
+        if remote.remote_name in names:
+            remote = replace(remote, remote_name=remote.remote_id)
+        names.add(remote.remote_name)
+        distinct.append(remote)
+    return distinct
 
 
 def _found(platform: str, account: str, remote: RemoteDeployment, now: datetime) -> Deployment:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 import pytest
 
 from peft_tui.domain.errors import ConfigurationInvalid
@@ -140,6 +141,7 @@ class TestFile:
 
     @pytest.mark.parametrize("word", ["PRAGMA journal_mode", "CREATE TABLE", "SELECT revision"])
     def test_a_process_can_end_whose_opening_was_given_up(self, tmp_path: Path, word: str) -> None:
+        # BUG for the last: the connections stay open, and Python waits for their threads for ever.
         program = """
 import asyncio, sys
 from pathlib import Path
@@ -246,24 +248,48 @@ class TestTransaction:
     async def test_cancelled_at_any_point_the_next_one_can_write(
         self, store: Store, other: Store, monkeypatch: pytest.MonkeyPatch, word: str
     ) -> None:
-        execute = store.database._writer.execute
+        def cancelling(execute: Any) -> Any:
+            def run(sql: str, *more: Any) -> Any:
+                if sql.startswith(word):
+                    task = asyncio.current_task()
+                    assert task is not None
+                    asyncio.get_running_loop().call_soon(task.cancel)
+                return execute(sql, *more)
 
-        def cancelling(sql: str, *more: Any) -> Any:
-            running = execute(sql, *more)
-            if sql.startswith(word):
-                task = asyncio.current_task()
-                assert task is not None
-                asyncio.get_running_loop().call_soon(task.cancel)
-            return running
+            return run
 
+        writer = store.database._writer
         with monkeypatch.context() as patch:
-            patch.setattr(store.database._writer, "execute", cancelling)
+            for name in ("execute", "execute_fetchall"):
+                patch.setattr(writer, name, cancelling(getattr(writer, name)))
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.create_task(add(store, "first"))
         await add(store, "second")
         await add(other, "third")
         names = {d.name for d in await store.deployments.all()}
         assert names - {"first"} == {"second", "third"}
+
+    async def test_cancelled_while_it_reads_its_own_number_the_next_one_can_write(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # BUG: the half-read UPDATE … RETURNING lives on in the exception's traceback, and as long as it does
+        # every COMMIT is refused: "SQL statements in progress". Progress.end() cancels just so.
+        fetchone = aiosqlite.Cursor.fetchone
+
+        async def cancelling(cursor: aiosqlite.Cursor) -> Any:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+            return await fetchone(cursor)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(aiosqlite.Cursor, "fetchone", cancelling)
+            first = asyncio.create_task(add(store, "first"))
+            outcome = (await asyncio.gather(first, return_exceptions=True))[0]
+        await add(store, "second")
+        assert {d.name for d in await store.deployments.all()} - {"first"} == {"second"}
+        assert not isinstance(outcome, Exception)
 
     async def test_a_listener_that_has_left_is_not_told(self, store: Store) -> None:
         changes: list[Changes] = []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
 
 from peft_tui.app import PeftTui
 from peft_tui.domain.errors import ConfigurationInvalid
@@ -57,6 +60,15 @@ async def failing(store: Store) -> None:
     await store.platforms.failed("together", error, NOON.replace(hour=11, minute=57, second=50))
 
 
+@asynccontextmanager
+async def at_home(app: PeftTui, size: tuple[int, int] = (80, 24)) -> AsyncIterator[Driver]:
+    """Drive the application once its home screen is ready for keys."""
+    async with drive(app, size) as at:
+        await at.until(lambda: isinstance(at.app.screen, DeploymentsScreen) and at.app.screen.is_current)
+        await at.until(lambda: at.shows("STATUS") or at.shows("Nothing is deployed"))
+        yield at
+
+
 def screen_of(at: Driver) -> DeploymentsScreen:
     screen = at.app.screen_stack[-1]
     assert isinstance(screen, DeploymentsScreen)
@@ -70,21 +82,21 @@ def backend_of(at: Driver) -> StillBackend:
 
 
 async def test_all_that_matters_is_seen_at_once(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.sees("7 deployments 3 active 2 deploying 1 failed", "$12.93/h now", "live")
         await at.sees("support-bot together ● active 2h 2/2 — $10.98/h")
         await at.sees("ticket-router together ◌ uploading 40%", "intents replicate ● asleep")
         assert "enter details  n new  / filter" in at.footer and at.footer.endswith("? help")
 
 
-async def test_the_first_frame_has_the_rows_and_the_workers_start_after_it(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
-        assert at.shows("support-bot")
+async def test_the_workers_start_after_the_first_frame(tmp_path: Path) -> None:
+    async with at_home(still_app(tmp_path, populated)) as at:
+        await at.sees("support-bot")
         await at.until(lambda: backend_of(at).started)
 
 
 async def test_the_detail_follows_the_cursor(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.sees("step 2/8 ▸ upload its files 34.1 of 84 MB 40% 487 kB/s 1m42s left")
         await at.press("j")
         await at.sees("the account has no credit", "Add credit at replicate.com")
@@ -94,10 +106,10 @@ async def test_the_detail_follows_the_cursor(tmp_path: Path) -> None:
 
 
 async def test_enter_shows_all_of_it_and_the_list_again(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("enter")
         await at.sees("· create the deployment $ bills from here", "create running for 1m10s")
-        assert not at.shows("intents")
+        await at.gone("intents")
         await at.press("escape")
         await at.sees("intents")
         await at.press("enter", "enter")
@@ -105,7 +117,7 @@ async def test_enter_shows_all_of_it_and_the_list_again(tmp_path: Path) -> None:
 
 
 async def test_beside_the_list_where_there_is_room(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated), size=(140, 40)) as at:
+    async with at_home(still_app(tmp_path, populated), size=(140, 40)) as at:
         await at.press("j", "j", "j")
         await at.sees("remote support-bot-", "history")
         assert at.shows("intents")
@@ -113,24 +125,24 @@ async def test_beside_the_list_where_there_is_room(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [(60, 20), (40, 12), (24, 8)])
 async def test_small_terminals_keep_name_and_status(tmp_path: Path, size: tuple[int, int]) -> None:
-    async with drive(still_app(tmp_path, populated), size=size) as at:
+    async with at_home(still_app(tmp_path, populated), size=size) as at:
         await at.sees("NAME", "STATUS", "◌ uploading")
 
 
 async def test_a_change_in_the_store_is_one_line_on_the_screen(tmp_path: Path) -> None:
     app = still_app(tmp_path, populated)
-    async with drive(app) as at:
+    async with at_home(app) as at:
         await at.press("j", "j")
-        assert "summaries" in at.selected
+        await at.selects("summaries")
         store = backend_of(at).store
         (summaries,) = await store.deployments.named("summaries")
         await see(store, summaries, observed(Status.ACTIVE, 1))
         await at.sees("summaries together ● active <1m", "4 active")
-        assert "summaries" in at.selected
+        await at.selects("summaries")
 
 
 async def test_many_notices_are_one_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         store = backend_of(at).store
         reads: list[set[str]] = []
         some = store.deployments.some
@@ -150,7 +162,7 @@ async def test_many_notices_are_one_read(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_another_process_is_noticed(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         other = await Store.open(tmp_path)
         try:
             await put(other, made("from-elsewhere", minutes_ago=0), observed(Status.DEPLOYING, 1))
@@ -161,7 +173,7 @@ async def test_another_process_is_noticed(tmp_path: Path) -> None:
 
 async def test_ages_move_and_old_rows_look_old(tmp_path: Path) -> None:
     clock = FrozenClock()
-    async with drive(still_app(tmp_path, populated, clock=clock)) as at:
+    async with at_home(still_app(tmp_path, populated, clock=clock)) as at:
         clock.turn(5)
         screen_of(at).tick()
         await at.sees("deploying 7m15s", "live")
@@ -188,7 +200,7 @@ async def test_a_tick_without_news_repaints_nothing(tmp_path: Path, monkeypatch:
         )
         await listed(store, "together", 0)
 
-    async with drive(still_app(tmp_path, settled, clock=clock)) as at:
+    async with at_home(still_app(tmp_path, settled, clock=clock)) as at:
         await at.sees("bot together ● active 30m")
         await at.pilot.pause()
         painted: list[object] = []
@@ -208,7 +220,7 @@ async def test_a_tick_without_news_repaints_nothing(tmp_path: Path, monkeypatch:
 
 
 async def test_a_failing_platform_is_named_and_hides_nothing(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, failing)) as at:
+    async with at_home(still_app(tmp_path, failing)) as at:
         await at.sees("together ✖ unreachable since 2m", "support-bot together", "intents replicate")
         await at.press("j", "j", "j")
         await at.sees("api.together.ai did not answer.", "Check the network.")
@@ -216,28 +228,28 @@ async def test_a_failing_platform_is_named_and_hides_nothing(tmp_path: Path) -> 
 
 async def test_missing_credentials_are_named(tmp_path: Path) -> None:
     environ = {key: value for key, value in ENVIRON.items() if key != "REPLICATE_API_TOKEN"}
-    async with drive(still_app(tmp_path, populated, environ=environ)) as at:
+    async with at_home(still_app(tmp_path, populated, environ=environ)) as at:
         await at.sees("replicate ✖ REPLICATE_API_TOKEN is not set")
 
 
 async def test_nothing_deployed_yet_tells_the_first_key(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, nobody, environ={"TOGETHER_API_KEY": "k"})) as at:
+    async with at_home(still_app(tmp_path, nobody, environ={"TOGETHER_API_KEY": "k"})) as at:
         await at.sees("Nothing is deployed yet.", "n new deployment")
         await at.sees("✓ Together AI TOGETHER_API_KEY found", "○ Replicate REPLICATE_API_TOKEN is not set")
-        assert "filter" not in at.footer and "details" not in at.footer
+        await at.until(lambda: "filter" not in at.footer and "details" not in at.footer)
         await put(backend_of(at).store, made("first"), observed(Status.ACTIVE))
         await at.sees("first together ● active", "1 deployment ")
-        assert "details" in at.footer
+        await at.until(lambda: "details" in at.footer)
 
 
 async def test_the_sandbox_cannot_be_mistaken(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, nobody, sandbox=True)) as at:
+    async with at_home(still_app(tmp_path, nobody, sandbox=True)) as at:
         await at.sees("SANDBOX these clouds run on this machine")
         assert at.lines[0].lstrip().startswith("SANDBOX")
 
 
 async def test_the_wizard_of_the_sandbox_says_so_too(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, nobody, sandbox=True)) as at:
+    async with at_home(still_app(tmp_path, nobody, sandbox=True)) as at:
         await at.press("n")
         await at.sees("SANDBOX these clouds run on this machine", "New deployment")
         assert at.shows("New deployment")
@@ -246,20 +258,20 @@ async def test_the_wizard_of_the_sandbox_says_so_too(tmp_path: Path) -> None:
 
 
 async def test_the_cursor_goes_to_what_was_made(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("f")
         await at.sees("status:active")
         fresh = made("brand-new", minutes_ago=0)
         screen_of(at)._made(fresh)
         await put(backend_of(at).store, fresh)
-        await at.until(lambda: "brand-new" in at.selected)
+        await at.selects("brand-new")
 
 
 # Filter and order
 
 
 async def test_filtering_while_typing(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("slash", "s", "u", "p")
         await at.sees("1 of 7", "support-bot")
         await at.gone("intents")
@@ -269,8 +281,18 @@ async def test_filtering_while_typing(tmp_path: Path) -> None:
         await at.sees("intents", "newest first")
 
 
+async def test_a_filter_typed_in_one_go_lands_in_its_line(tmp_path: Path) -> None:
+    async with at_home(still_app(tmp_path, populated)) as at:
+        for letter in "/ support":
+            key = {"/": "slash", " ": "space"}.get(letter, letter)
+            at.app.post_message(Key(key, letter))
+        await at.sees("1 of 7")
+        await at.press("enter")
+        await at.sees("/ support 1 of 7")
+
+
 async def test_a_filter_without_a_match_says_so(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("slash", "z", "z", "enter")
         await at.sees("No deployment matches zz", "0 of 7")
         await at.press("escape")
@@ -278,14 +300,14 @@ async def test_a_filter_without_a_match_says_so(tmp_path: Path) -> None:
 
 
 async def test_keys_typed_into_the_filter_do_nothing_else(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("slash", "q", "n", "s")
         await at.sees("0 of 7")
         assert at.app.is_running
 
 
 async def test_cycling_through_status_and_platform(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("f")
         await at.sees("/ status:active 3 of 7")
         await at.press("f", "f")
@@ -301,22 +323,22 @@ async def test_cycling_through_status_and_platform(tmp_path: Path) -> None:
 
 
 async def test_sorting_keeps_the_cursor_on_its_deployment(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("j", "j", "j")
-        assert "support-bot" in at.selected
+        await at.selects("support-bot")
         await at.press("s")
         await at.sees("NAME ▲", "by name")
-        assert "support-bot" in at.selected
+        await at.selects("support-bot")
         await at.press("S")
         await at.sees("NAME ▼")
-        assert "support-bot" in at.selected
+        await at.selects("support-bot")
 
 
 # Other keys
 
 
 async def test_the_endpoint_is_copied(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("y")
         await at.sees("It has no endpoint yet.")
         await at.press("j", "j", "j", "y")
@@ -325,13 +347,13 @@ async def test_the_endpoint_is_copied(tmp_path: Path) -> None:
 
 
 async def test_refresh_asks_the_platforms(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("r")
         await at.until(lambda: backend_of(at).refreshed == 1)
 
 
 async def test_help_shows_the_keys_in_force_and_does_what_is_picked(tmp_path: Path) -> None:
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("question_mark")
         await at.sees("Keys enter does it", "Narrow the list while typing.", "q ctrl+c Quit")
         await at.type("next column")
@@ -345,13 +367,13 @@ async def test_the_palette_finds_actions_and_deployments(tmp_path: Path) -> None
         await populated(store)
         await put(store, made("[/x] odd"), observed(Status.ACTIVE))
 
-    async with drive(still_app(tmp_path, strange)) as at:
+    async with at_home(still_app(tmp_path, strange)) as at:
         await at.press("ctrl+p")
         await at.type("old-demo")
         await at.sees("old-demo")
         await at.press("enter")
         await at.until(lambda: len(at.app.screen_stack) == 2)
-        await at.until(lambda: "old-demo" in at.selected)
+        await at.selects("old-demo")
         await at.press("ctrl+p")
         await at.type("odd")
         await at.sees("[/x] odd")
@@ -373,7 +395,7 @@ async def test_foreign_text_is_shown_as_text(tmp_path: Path) -> None:
         operation = await create(store, evil, begun="upload", done=1, total=2, note=payload)
         await store.operations.step_failed(operation, operation.steps[1], payload)
 
-    async with drive(still_app(tmp_path, hostile), size=(140, 40)) as at:
+    async with at_home(still_app(tmp_path, hostile), size=(140, 40)) as at:
         await at.sees("[/x][@click=app.quit]")
         assert all(line.isprintable() for line in at.lines)
         assert "\u202e" not in at.text
@@ -399,17 +421,17 @@ async def test_a_backend_that_cannot_start_leaves_the_list_usable(
         raise ConfigurationInvalid("No port is free.", hint="Close something.")
 
     monkeypatch.setattr(StillBackend, "start", start)
-    async with drive(still_app(tmp_path, populated)) as at:
+    async with at_home(still_app(tmp_path, populated)) as at:
         await at.sees("No port is free. Close something.", "✖ nothing is refreshed", "support-bot")
         await at.press("j")
-        assert "legal-draft" in at.selected
+        await at.selects("legal-draft")
 
 
 async def test_plain_marks_where_the_font_has_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "linux")
-    async with drive(still_app(tmp_path, populated, sandbox=True)) as at:
+    async with at_home(still_app(tmp_path, populated, sandbox=True)) as at:
         await at.sees("support-bot together * active 2h", "~ uploading 40%")
         assert at.text.isascii()
 

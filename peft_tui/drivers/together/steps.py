@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.adapter import SourceKind
-from peft_tui.domain.errors import ConfigurationInvalid, PlatformFailed
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PlatformFailed
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.together import catalog, upload
 from peft_tui.drivers.together.declaration import ATTACH, MERGE
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DEPLOYMENT_NAME = "main"
 """Of the one deployment inside an endpoint of ours. The endpoint carries the name that tells ours apart."""
 POLL_SECONDS = 3.0
+ETAG_ATTEMPTS = 4
 HUB = "https://huggingface.co"
 
 
@@ -271,6 +272,17 @@ async def _await_adapter(driver: TogetherDriver, context: StepContext) -> Output
 
 async def _traffic(driver: TogetherDriver, context: StepContext) -> Outputs:
     """Read, add our weight, write with the etag: whatever else has weight keeps it."""
+    for attempt in range(ETAG_ATTEMPTS):
+        try:
+            return await _add_weight(driver, context)
+        except Conflict:
+            # Somebody else wrote in between; without traffic it would bill and serve nothing.
+            if attempt == ETAG_ATTEMPTS - 1:
+                raise
+    raise AssertionError("the loop above returns or raises")
+
+
+async def _add_weight(driver: TogetherDriver, context: StepContext) -> Outputs:
     path = f"{await _project_path(driver)}/endpoints/{context.outputs['endpoint_id']}"
     endpoint = parse(Endpoint, await driver.http.get(path), driver.title)
     deployment_id = context.outputs["deployment_id"]

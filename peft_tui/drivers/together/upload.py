@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from peft_tui.adapters import read_directory
-from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed
+from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, ConnectionFailed
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.together.wire import UploadFile, UploadTicket
 from peft_tui.drivers.transport import Transport
@@ -102,7 +102,13 @@ async def _send_part(
 ) -> dict[str, Any]:
     offset, size = file.parts[number - 1]
     async with gate:
-        answer = await transport.upload(url, file.path, offset, size, headers, count)
+        try:
+            answer = await transport.upload(url, file.path, offset, size, headers, count)
+        except AuthenticationFailed as error:
+            # A presigned address knows no key: refused, it has expired. Begun again, the step gets a new one.
+            raise ConnectionFailed(
+                f"The upload address of {file.name} has expired.", transient=True
+            ) from error
     etag = answer.get("etag", "").strip('"')
     if not etag:
         # What the part is completed with. Without it, whoever answered was not the store.

@@ -17,6 +17,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
+from textual.events import Key
 from textual.screen import Screen
 
 from peft_tui.backend import Backend
@@ -60,6 +61,8 @@ FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
 _WITHOUT_ROWS = {"new", "refresh", "help"}
 """What there is to do while nothing is deployed."""
+SOON_SECONDS = 0.5
+"""After this the first frame stands, and what it could not afford is loaded."""
 STATUS_CYCLE = ("", Status.ACTIVE.value, Status.DEPLOYING.value, Status.FAILED.value, Status.STOPPED.value)
 
 
@@ -116,6 +119,7 @@ class DeploymentsScreen(Screen[None]):
         self._sought = Filter()
         self._sort: tuple[str, bool] | None = None
         self._typing = False
+        self._line: FilterLine | None = None
         self._wizard_waits = False
         self._adapter: str | None = None
         self._go_to: str | None = None
@@ -140,6 +144,7 @@ class DeploymentsScreen(Screen[None]):
         self.watch(self.app, "trouble", self._draw_lines, init=False)
         self.watch(self.app, "ready", self._ready, init=False)
         self.set_interval(TICK_SECONDS, self.tick)
+        self.set_timer(SOON_SECONDS, self._make_filter_line)
         reading = asyncio.ensure_future(self._read())
         try:
             await asyncio.wait_for(asyncio.shield(reading), FIRST_READ_SECONDS)
@@ -389,12 +394,14 @@ class DeploymentsScreen(Screen[None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The filter is in force while it is typed."""
-        self._seek(Filter.parse(event.value))
+        if self._typing:
+            self._seek(Filter.parse(event.value))
 
     def on_filter_line_left(self, event: FilterLine.Left) -> None:
-        self.query("#slash, FilterLine").remove()
         self._typing = False
-        self._table.focus()
+        if self._line is not None:
+            self._show_filter_line(self._line)
+        self.set_focus(self._table if self._table.can_focus else None)
         if not event.kept:
             self._seek(Filter())
         self._draw_state()
@@ -462,18 +469,38 @@ class DeploymentsScreen(Screen[None]):
     def action_filter(self) -> None:
         if self.has_class("-whole"):
             self.action_toggle_detail()
-        if self._typing:
-            return
-        # Input costs more to load than the first frame has to give.
+        self._typing = True
+        line = self._make_filter_line()
+        line.value = f"{self._sought} " if self._sought else ""
+        line.cursor_position = len(line.value)
+        self._show_filter_line(line)
+        # At once, not when the queue comes to it: what is typed on must land in the line.
+        self.set_focus(line)
+        self._draw_state()
+
+    def _make_filter_line(self) -> FilterLine:
+        """The `/` line, hidden. Made after the first frame: Input costs more to load than that can give."""
         from peft_tui.ui.widgets.filter_line import FilterLine
 
-        self._typing = True
-        slash, line = Lines(id="slash"), FilterLine(f"{self._sought} " if self._sought else "")
-        slash.ascii_only = self.app.ascii_only
-        slash.show([(Cell(" / ", "accent"),)])
-        self.query_one("#state-bar").mount_all([slash, line], before=0)
-        line.focus()
-        self._draw_state()
+        if self._line is None:
+            self._line, slash = FilterLine(), Lines(id="slash")
+            slash.ascii_only = self.app.ascii_only
+            slash.show([(Cell(" / ", "accent"),)])
+            self._line.display = slash.display = False
+            self.query_one("#state-bar").mount_all([slash, self._line], before=0)
+        return self._line
+
+    def _show_filter_line(self, line: FilterLine) -> None:
+        line.display = self.query_one("#slash").display = self._typing
+
+    def on_key(self, event: Key) -> None:
+        """Keys that came in one go were given to the table all: after `/` they belong into the line."""
+        if event.character == "/" and not self._typing and self.check_action("filter", ()):
+            self.action_filter()
+            event.stop()
+        elif self._typing and self._line is not None and event.is_printable and event.character:
+            self._line.insert_text_at_cursor(event.character)
+            event.stop()
 
     def _seek(self, sought: Filter) -> None:
         if sought != self._sought:
