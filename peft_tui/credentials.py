@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from peft_tui.domain.errors import AuthenticationFailed
-from peft_tui.domain.spec import Capabilities
+
+if TYPE_CHECKING:
+    from peft_tui.domain.offers import Capabilities
 
 
 class Secret:

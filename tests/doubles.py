@@ -14,16 +14,16 @@ from typing import Any
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, remote_name
 from peft_tui.domain.errors import Conflict, ConnectionFailed, Effect, PeftTuiError, TimedOut
-from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationKind, OperationState, OperationStep
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Account,
     Assessment,
     Capabilities,
-    DeploymentSpec,
     InstanceType,
     PlannedStep,
     PlatformModel,
 )
+from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationKind, OperationState, OperationStep
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Observation, Status
 from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext
 from peft_tui.store import Store

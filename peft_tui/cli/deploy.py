@@ -16,8 +16,13 @@ from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError, TimedOut
 from peft_tui.domain.money import usd_range
+from peft_tui.domain.offers import (
+    Assessment,
+    Capabilities,
+    Level,
+)
 from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, StepState
-from peft_tui.domain.spec import Assessment, Capabilities, DeploymentSpec, Level, Value
+from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes

@@ -10,8 +10,12 @@ from peft_tui.backend import Backend
 from peft_tui.cli.output import data, deployment_document, deployment_table, line, table, talk
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.money import usd
+from peft_tui.domain.offers import (
+    Capabilities,
+    Change,
+    Setting,
+)
 from peft_tui.domain.operation import StepState
-from peft_tui.domain.spec import Capabilities, Change, Setting
 from peft_tui.drivers import PLATFORMS, capabilities
 
 _MARKS = {StepState.DONE: "✓", StepState.SENT: "▸", StepState.PENDING: "·", StepState.FAILED: "✖"}

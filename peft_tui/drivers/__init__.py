@@ -11,11 +11,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from peft_tui.domain.errors import ConfigurationInvalid
-from peft_tui.domain.spec import Capabilities
 
 if TYPE_CHECKING:
     from peft_tui.clock import Clock
     from peft_tui.credentials import Credentials
+    from peft_tui.domain.offers import Capabilities
     from peft_tui.drivers.protocol import Driver
     from peft_tui.drivers.transport import Network
 
@@ -34,8 +34,7 @@ def capabilities(platform: str) -> Capabilities:
         raise ConfigurationInvalid(
             f"There is no platform “{platform}”.", hint=f"Choose one of: {', '.join(PLATFORMS)}."
         )
-    declared = import_module(f"peft_tui.drivers.{platform}.declaration").CAPABILITIES
-    assert isinstance(declared, Capabilities)
+    declared: Capabilities = import_module(f"peft_tui.drivers.{platform}.declaration").CAPABILITIES
     return declared
 
 

@@ -9,14 +9,14 @@ from typing import Any, Protocol
 
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import Adapter, AdapterSource
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Account,
     Assessment,
     Capabilities,
-    DeploymentSpec,
     InstanceType,
     PlatformModel,
 )
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Observation
 
 Outputs = Mapping[str, Any]

@@ -6,15 +6,19 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment, Origin, remote_name
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
-from peft_tui.domain.spec import Capabilities, DeploymentSpec
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.store import Store
+
+if TYPE_CHECKING:
+    from peft_tui.domain.offers import Capabilities
 
 TAKEN = "taken by another deployment here"
 

@@ -12,9 +12,8 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.errors import PeftTuiError
-from peft_tui.domain.spec import Account, Assessment, InstanceType, PlatformModel
 from peft_tui.store import Store
 
 if TYPE_CHECKING:
@@ -34,15 +33,6 @@ class Topic(StrEnum):
     """What the adapter's own files say → `Adapter`. Asked of no platform."""
     ASSESSMENT = "assessment"
     """How it fits the platform → `Assessment`."""
-
-
-_TYPES: dict[Topic, Any] = {
-    Topic.ACCOUNT: Account,
-    Topic.INSTANCE_TYPES: tuple[InstanceType, ...],
-    Topic.MODELS: tuple[PlatformModel, ...],
-    Topic.ADAPTER: Adapter,
-    Topic.ASSESSMENT: Assessment,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +135,17 @@ class Lookups:
 
 @cache
 def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
-    # pydantic costs more than the first frame may: it is loaded when the first question is asked.
+    # They cost more than the first frame may: loaded when the first question is asked.
     from pydantic import TypeAdapter
 
-    return TypeAdapter(_TYPES[topic])
+    from peft_tui.domain.adapter import Adapter
+    from peft_tui.domain.offers import Account, Assessment, InstanceType, PlatformModel
+
+    types: dict[Topic, Any] = {
+        Topic.ACCOUNT: Account,
+        Topic.INSTANCE_TYPES: tuple[InstanceType, ...],
+        Topic.MODELS: tuple[PlatformModel, ...],
+        Topic.ADAPTER: Adapter,
+        Topic.ASSESSMENT: Assessment,
+    }
+    return TypeAdapter(types[topic])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from peft_tui.domain.adapter import AdapterSource, SourceKind
-from peft_tui.domain.spec import Assessment, NameRule
+from peft_tui.domain.offers import Assessment, NameRule
 from peft_tui.ui.screens.wizard.draft import Draft, derived_name, numbered
 from peft_tui.ui.screens.wizard.words import command_line
 from tests.ui.test_wizard_scene import REPLICATE_FIT, TOGETHER_FIT, machine

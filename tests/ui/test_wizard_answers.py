@@ -11,7 +11,7 @@ from peft_tui.domain.errors import (
     ConnectionFailed,
     PeftTuiError,
 )
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Account,
     Assessment,
     Finding,

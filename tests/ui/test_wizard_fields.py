@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peft_tui.domain.spec import Assessment
+from peft_tui.domain.offers import Assessment
 from peft_tui.services.lookups import Topic
 from tests.ui.test_wizard_scene import TOGETHER_FIT, Scene, wizard
 

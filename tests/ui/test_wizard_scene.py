@@ -19,7 +19,7 @@ from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.money import Price
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Account,
     Assessment,
     Finding,

@@ -15,7 +15,7 @@ import pytest
 from peft_tui.credentials import Credentials, Secret
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid
 from peft_tui.domain.money import Provenance
-from peft_tui.domain.spec import CredentialField
+from peft_tui.domain.offers import CredentialField
 from peft_tui.drivers.prices import price_table
 from peft_tui.logs import log_to
 from peft_tui.paths import config_dir, data_dir, private_dir

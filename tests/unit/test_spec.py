@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Assessment,
     Change,
-    DeploymentSpec,
     Finding,
     InstanceType,
     Kind,
@@ -21,6 +20,7 @@ from peft_tui.domain.spec import (
     NameRule,
     Setting,
 )
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers import PLATFORMS
 from peft_tui.drivers import capabilities as declared
 from tests.doubles import capabilities

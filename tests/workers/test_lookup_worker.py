@@ -12,7 +12,14 @@ import pytest
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
 from peft_tui.domain.money import Price, Provenance
-from peft_tui.domain.spec import Account, Assessment, Finding, InstanceType, Level, PlatformModel
+from peft_tui.domain.offers import (
+    Account,
+    Assessment,
+    Finding,
+    InstanceType,
+    Level,
+    PlatformModel,
+)
 from peft_tui.services.lookups import Answer, Lookups, Question, Topic
 from peft_tui.store import Changes, Store
 from peft_tui.workers.lookups import AT_A_TIME, LookupWorker

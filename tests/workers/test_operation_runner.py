@@ -19,8 +19,8 @@ from peft_tui.domain.errors import (
     PeftTuiError,
     ResourceUnavailable,
 )
+from peft_tui.domain.offers import PlannedStep
 from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, OperationStep, StepState
-from peft_tui.domain.spec import PlannedStep
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.protocol import StepContext
 from peft_tui.store import Store

@@ -11,7 +11,14 @@ from peft_tui.credentials import Credentials
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound
 from peft_tui.domain.money import Price
-from peft_tui.domain.spec import Account, Assessment, Finding, InstanceType, Level, PlatformModel
+from peft_tui.domain.offers import (
+    Account,
+    Assessment,
+    Finding,
+    InstanceType,
+    Level,
+    PlatformModel,
+)
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.prices import price_table

@@ -6,7 +6,12 @@ from decimal import Decimal
 
 from peft_tui.domain.adapter import Adapter
 from peft_tui.domain.money import Price
-from peft_tui.domain.spec import Assessment, Finding, InstanceType, Level
+from peft_tui.domain.offers import (
+    Assessment,
+    Finding,
+    InstanceType,
+    Level,
+)
 from peft_tui.drivers.together.declaration import ATTACH
 from peft_tui.drivers.together.wire import InstanceTypeWire, Profile, SupportedModel
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from peft_tui.domain.adapter import SourceKind
-from peft_tui.domain.operation import AWAIT_ACTIVE
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Capabilities,
     Change,
     CredentialField,
-    DeploymentSpec,
     Kind,
     NameRule,
     PlannedStep,
     Setting,
-    Settings,
 )
+from peft_tui.domain.operation import AWAIT_ACTIVE
+from peft_tui.domain.spec import DeploymentSpec, Settings
 
 MERGE, ATTACH = "merge", "attach"
 

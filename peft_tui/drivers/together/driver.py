@@ -10,7 +10,12 @@ from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import AuthenticationFailed, NotFound
-from peft_tui.domain.spec import Account, Assessment, InstanceType, PlatformModel
+from peft_tui.domain.offers import (
+    Account,
+    Assessment,
+    InstanceType,
+    PlatformModel,
+)
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext

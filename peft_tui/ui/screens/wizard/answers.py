@@ -10,7 +10,11 @@ from typing import Any, Generic, TypeVar
 from peft_tui.backend import Backend
 from peft_tui.domain.adapter import Adapter, AdapterSource
 from peft_tui.domain.errors import PeftTuiError
-from peft_tui.domain.spec import Account, Assessment, PlatformModel
+from peft_tui.domain.offers import (
+    Account,
+    Assessment,
+    PlatformModel,
+)
 from peft_tui.services.lookups import Answer, Question, Topic
 
 T = TypeVar("T")

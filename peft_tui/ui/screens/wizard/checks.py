@@ -5,7 +5,7 @@ from __future__ import annotations
 from peft_tui.credentials import CredentialState
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import PeftTuiError
-from peft_tui.domain.spec import Capabilities
+from peft_tui.domain.offers import Capabilities
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.draft import Draft
 from peft_tui.ui.screens.wizard.page import Work

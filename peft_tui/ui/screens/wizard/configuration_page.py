@@ -10,7 +10,13 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from peft_tui.domain.money import usd
-from peft_tui.domain.spec import Assessment, Change, InstanceType, Kind, Setting
+from peft_tui.domain.offers import (
+    Assessment,
+    Change,
+    InstanceType,
+    Kind,
+    Setting,
+)
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.checks import configuration_problem, typed_name

@@ -15,15 +15,14 @@ from decimal import Decimal
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price
-from peft_tui.domain.spec import (
+from peft_tui.domain.offers import (
     Assessment,
     Capabilities,
-    DeploymentSpec,
     Kind,
     NameRule,
     Setting,
-    Value,
 )
+from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from peft_tui.domain.spec import PlatformModel
+from peft_tui.domain.offers import PlatformModel
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.answers import Look
 from peft_tui.ui.screens.wizard.blocks import Build

@@ -13,7 +13,11 @@ from textual.widget import Widget
 
 from peft_tui.backend import Backend
 from peft_tui.domain.adapter import Adapter, SourceKind
-from peft_tui.domain.spec import Account, Assessment, Capabilities
+from peft_tui.domain.offers import (
+    Account,
+    Assessment,
+    Capabilities,
+)
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.ui.screens.wizard.answers import Answers, Look
 from peft_tui.ui.screens.wizard.draft import Draft

@@ -6,7 +6,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from peft_tui.domain.money import usd
-from peft_tui.domain.spec import DeploymentSpec, Level, Setting, Value
+from peft_tui.domain.offers import Level, Setting
+from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.checks import (

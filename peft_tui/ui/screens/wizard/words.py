@@ -10,7 +10,12 @@ from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.ages import age
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.money import Price, Provenance, usd_range
-from peft_tui.domain.spec import Capabilities, DeploymentSpec, Finding, Level
+from peft_tui.domain.offers import (
+    Capabilities,
+    Finding,
+    Level,
+)
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.text import clean, clean_line
 from peft_tui.ui.screens.wizard.draft import Cost
 from peft_tui.ui.widgets.lines import Line, wrapped
