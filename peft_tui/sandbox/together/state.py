@@ -227,6 +227,7 @@ class TogetherKnobs:
         max_adapters: Adapters that fit on one multi-LoRA deployment.
         refuse_uploaded_adapters: Attach only adapters of post-training, as the documentation says.
         traffic_delay: Seconds until a new traffic split routes (about 30 on the real platform).
+        upload_bytes_per_second: Of each part, as over a line that a person may have; 0 for no limit.
         error_shape: `openai`, `grpc` or `string`: the three spellings of an error body.
         stream_error_after: Streams break off with an error event after so many chunks; 0 for never.
         stream_usage: Whether the last chunk of a stream carries `usage`.
@@ -239,6 +240,7 @@ class TogetherKnobs:
     max_adapters: int = 4
     refuse_uploaded_adapters: bool = False
     traffic_delay: float = 0.0
+    upload_bytes_per_second: float = 3e6
     error_shape: str = "openai"
     stream_error_after: int = 0
     stream_usage: bool = True

@@ -257,9 +257,13 @@ async def put_part(request: web.Request) -> web.StreamResponse:
         return _s3_error(400, "InvalidArgument", "Part number is outside of this upload.")
     digest = hashlib.md5()  # noqa: S324
     size, head, wanted = 0, bytearray(), head_needed(upload.path) if number == 1 else 0
+    rate = world.together.knobs.upload_bytes_per_second
+    begun = world.now()
     async for chunk in request.content.iter_chunked(1 << 16):
         digest.update(chunk)
         size += len(chunk)
+        if rate > 0:
+            await world.clock.pace(begun + size / rate)
         if len(head) < wanted:
             head += chunk[: wanted - len(head)]
     if size != request.content_length:

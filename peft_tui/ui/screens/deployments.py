@@ -61,8 +61,6 @@ FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
 _WITHOUT_ROWS = {"new", "refresh", "help"}
 """What there is to do while nothing is deployed."""
-SOON_SECONDS = 0.5
-"""After this the first frame stands, and what it could not afford is loaded."""
 STATUS_CYCLE = ("", Status.ACTIVE.value, Status.DEPLOYING.value, Status.FAILED.value, Status.STOPPED.value)
 
 
@@ -144,7 +142,6 @@ class DeploymentsScreen(Screen[None]):
         self.watch(self.app, "trouble", self._draw_lines, init=False)
         self.watch(self.app, "ready", self._ready, init=False)
         self.set_interval(TICK_SECONDS, self.tick)
-        self.set_timer(SOON_SECONDS, self._make_filter_line)
         reading = asyncio.ensure_future(self._read())
         try:
             await asyncio.wait_for(asyncio.shield(reading), FIRST_READ_SECONDS)
@@ -479,14 +476,13 @@ class DeploymentsScreen(Screen[None]):
         self._draw_state()
 
     def _make_filter_line(self) -> FilterLine:
-        """The `/` line, hidden. Made after the first frame: Input costs more to load than that can give."""
+        """The `/` line. Made when it is wanted: Input costs more to load than the first frame can give."""
         from peft_tui.ui.widgets.filter_line import FilterLine
 
         if self._line is None:
             self._line, slash = FilterLine(), Lines(id="slash")
             slash.ascii_only = self.app.ascii_only
             slash.show([(Cell(" / ", "accent"),)])
-            self._line.display = slash.display = False
             self.query_one("#state-bar").mount_all([slash, self._line], before=0)
         return self._line
 
