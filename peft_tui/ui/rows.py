@@ -27,6 +27,7 @@ STEP_SECONDS = 5
 """How often the age of something under way moves forward, at most."""
 UNKNOWN = "—"
 _DASH = Cell(UNKNOWN, "dim")
+_cell = lru_cache(maxsize=16_384)(Cell)
 _shown = lru_cache(maxsize=16_384)(clean_line)
 """The same names and models come again and again."""
 
@@ -241,29 +242,29 @@ def table_row(deployment: Deployment, now: datetime, seen: datetime | None = Non
     name = ORIGIN_MARKS[deployment.origin] + _shown(deployment.name, 120)
     over = deployment.status is Status.STOPPED or deployment.condition is Condition.GONE
     if old:
-        status_cell = Cell(f"{status.glyph} {status.word} seen {old} ago", "dim")
+        status_cell = _cell(f"{status.glyph} {status.word} seen {old} ago", "dim")
     else:
-        status_cell = Cell(str(status), status.tone)
+        status_cell = _cell(str(status), status.tone)
     quiet = "dim" if old or over else ""
     return Row(
         deployment.id,
         (
             Cell(name, "warn" if deployment.origin is Origin.ORPHAN and not old else quiet),
-            Cell(_shown(deployment.platform, 40), "dim"),
+            _cell(_shown(deployment.platform, 40), "dim"),
             status_cell,
             _figure(instances(deployment), quiet),
             _DASH,
             _DASH,
             _DASH,
             _figure(hourly(deployment), quiet),
-            Cell(adapter_label(deployment), "dim"),
-            Cell(base_label(deployment), "dim"),
+            _cell(adapter_label(deployment), "dim"),
+            _cell(base_label(deployment), "dim"),
         ),
     )
 
 
 def _figure(text: str, tone: str) -> Cell:
-    return _DASH if text == UNKNOWN else Cell(text, tone)
+    return _DASH if text == UNKNOWN else _cell(text, tone)
 
 
 # Order

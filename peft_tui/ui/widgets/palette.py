@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, Protocol
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from peft_tui.ui.widgets.keys import actions_in_force
-
-
-class HasPlaces(Protocol):
-    """A screen whose things can be gone to by name."""
-
-    def places(self) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """Name and what goes there."""
-        ...
 
 
 class ActionCommands(Provider):
