@@ -17,9 +17,13 @@ from peft_tui.store.database import Database, Transaction
 from peft_tui.store.operations import Operations
 
 _SELECT = """
-    SELECT deployments.*, platforms.listed_at AS listed_at
+    SELECT id, name, platform, source_kind, source_reference, base_model, settings, origin, account,
+        remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
+        condition, ready_instances, billed_instances, min_instances, max_instances, instance_type, usd_per_hour,
+        endpoint_url, model, platforms.listed_at
     FROM deployments LEFT JOIN platforms USING (platform)
 """
+"""In the order in which `_deployment` takes them."""
 _SHOWN = "(origin = 'ours' OR condition IS NOT 'gone')"
 """What others made and removed again is of no use to anybody."""
 _OBSERVED = """status = ?, condition = ?, platform_status = ?, reason = ?, ready_instances = ?,
@@ -220,45 +224,48 @@ class Deployments:
         ]
 
 
+_STATUS = {status.value: status for status in Status}
+_CONDITION = {condition.value: condition for condition in Condition}
+
+
 def _deployment(row: sqlite3.Row) -> Deployment:
-    spec = DeploymentSpec(
-        row["name"],
-        row["platform"],
-        AdapterSource(SourceKind(row["source_kind"]), row["source_reference"]),
-        row["base_model"],
-        json.loads(row["settings"]),
-    )
+    # A thousand of these stand between the start and the first frame: by position, not by name.
+    (
+        id, name, platform, source_kind, source_reference, base_model, settings, origin, account,
+        remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
+        condition, ready_instances, billed_instances, min_instances, max_instances, instance_type, usd_per_hour,
+        endpoint_url, model, listed_at,
+    ) = row  # fmt: skip
+    observation = None
+    if status is not None:
+        # Unchanged rows are not rewritten: being on the platform's last list is their last observation.
+        if listed and listed_at and listed_at > observed_at:
+            observed_at = listed_at
+        observation = Observation(
+            _STATUS[status],
+            datetime.fromisoformat(observed_at),
+            platform_status,
+            reason,
+            _CONDITION[condition],
+            ready_instances,
+            billed_instances,
+            min_instances,
+            max_instances,
+            instance_type,
+            None if usd_per_hour is None else Decimal(usd_per_hour),
+            endpoint_url,
+            model,
+        )
+    source = AdapterSource(SourceKind(source_kind), source_reference)
     return Deployment(
-        row["id"],
-        spec,
-        Origin(row["origin"]),
-        row["account"],
-        row["remote_name"],
-        row["remote_id"],
-        datetime.fromisoformat(row["created_at"]),
-        _observation(row) if row["status"] is not None else None,
-        datetime.fromisoformat(row["since"]) if row["since"] else None,
-        bool(row["listed"]),
-    )
-
-
-def _observation(row: sqlite3.Row) -> Observation:
-    # Unchanged rows are not rewritten: being on the platform's last list is their last observation.
-    observed_at = row["observed_at"]
-    if row["listed"] and row["listed_at"] and row["listed_at"] > observed_at:
-        observed_at = row["listed_at"]
-    return Observation(
-        Status(row["status"]),
-        datetime.fromisoformat(observed_at),
-        row["platform_status"],
-        row["reason"],
-        Condition(row["condition"]),
-        row["ready_instances"],
-        row["billed_instances"],
-        row["min_instances"],
-        row["max_instances"],
-        row["instance_type"],
-        Decimal(row["usd_per_hour"]) if row["usd_per_hour"] is not None else None,
-        row["endpoint_url"],
-        row["model"],
+        id,
+        DeploymentSpec(name, platform, source, base_model, json.loads(settings)),
+        Origin(origin),
+        account,
+        remote_name,
+        remote_id,
+        datetime.fromisoformat(created_at),
+        observation,
+        datetime.fromisoformat(since) if since else None,
+        bool(listed),
     )
