@@ -19,7 +19,8 @@ from peft_tui.store.operations import Operations
 _SELECT = """
     SELECT id, name, platform, source_kind, source_reference, base_model, settings, origin, account,
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
-        condition, ready_instances, billed_instances, min_instances, max_instances, instance_type, usd_per_hour,
+        condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
+        usd_per_hour,
         endpoint_url, model, platforms.listed_at
     FROM deployments LEFT JOIN platforms USING (platform)
 """
@@ -62,6 +63,11 @@ class Deployments:
             f"{_SELECT} WHERE {_SHOWN} AND id IN (SELECT value FROM json_each(?))", wanted
         )
         return await self._with_operations([_deployment(row) for row in rows])
+
+    async def any_at(self, platform: str) -> bool:
+        """True when there is one of that platform."""
+        row = await self._db.one("SELECT 1 FROM deployments WHERE platform = ? LIMIT 1", platform)
+        return row is not None
 
     async def get(self, deployment_id: str) -> Deployment | None:
         return next(iter(await self.some([deployment_id])), None)
@@ -233,7 +239,8 @@ def _deployment(row: sqlite3.Row) -> Deployment:
     (
         id, name, platform, source_kind, source_reference, base_model, settings, origin, account,
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
-        condition, ready_instances, billed_instances, min_instances, max_instances, instance_type, usd_per_hour,
+        condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
+        usd_per_hour,
         endpoint_url, model, listed_at,
     ) = row  # fmt: skip
     observation = None

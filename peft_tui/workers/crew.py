@@ -74,7 +74,7 @@ class Crew:
 
     async def _cannot_serve(self, platform: str, error: PeftTuiError) -> None:
         """Worth telling only where something of that platform is shown."""
-        if any(d.platform == platform for d in await self._store.deployments.all()):
+        if await self._store.deployments.any_at(platform):
             await self._store.platforms.failed(platform, error.as_dict(), self._clock.now())
 
     def refresh_now(self) -> None:

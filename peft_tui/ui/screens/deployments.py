@@ -334,7 +334,8 @@ class DeploymentsScreen(Screen[None]):
         old: list[str] = []
         for platform in sorted(used | self._health.keys()):
             health = self._health.get(platform)
-            missing = self._missing(platform)
+            # What a platform needs is in its declaration, which the first frame does without.
+            missing = self._missing(platform) if self.app.ready else ()
             if missing and platform in used:
                 troubles.append(f"{clean_line(platform, 40)} ✖ {missing[0]} is not set")
             elif health and health.error and not missing:
