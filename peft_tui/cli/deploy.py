@@ -17,6 +17,7 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError, TimedOut
 from peft_tui.domain.money import usd_range
 from peft_tui.domain.offers import (
+    Account,
     Assessment,
     Capabilities,
     Level,
@@ -36,7 +37,7 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
     settings = _settings(offers, args)
     backend.credentials.secret(offers.credentials[0].env, offers.title)
     await backend.start()
-    source, adapter, assessment = await _assess(backend, args)
+    account, source, adapter, assessment = await _assess(backend, args)
     base = args.base_model or (adapter.base_model if adapter else "") or assessment.base_model
     for finding in assessment.findings:
         talk(f"{'ok' if finding.level is Level.OK else 'note'}: {finding.message}")
@@ -67,7 +68,7 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
     if not args.yes:
         _confirm(spec, offers, cost)
     talk(f"deploying {spec.name} to {offers.title} on {spec.instance_type}: {cost}")
-    deployment = await backend.deployments.deploy(spec)
+    deployment = await backend.deployments.deploy(spec, account.id)
     return await _follow(backend, deployment, args)
 
 
@@ -96,7 +97,9 @@ def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value
         try:
             value = setting.parse(text)
         except ConfigurationInvalid as error:
-            raise ConfigurationInvalid(f"{key}={text}: {error.message}") from error
+            # What is meant for an environment is a secret as likely as not.
+            shown = key if key == "environment" else f"{key}={text}"
+            raise ConfigurationInvalid(f"{shown}: {error.message}") from error
         if value is not None:
             settings[key] = value
         else:
@@ -110,9 +113,10 @@ def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value
 
 async def _assess(
     backend: Backend, args: argparse.Namespace
-) -> tuple[AdapterSource, Adapter | None, Assessment]:
+) -> tuple[Account, AdapterSource, Adapter | None, Assessment]:
     """The adapter, what it is, and how it fits; the first reading of ADAPTER under which it exists."""
-    sources = _readings(args.adapter, args.platform, args.source)
+    account: Account = await _ask(backend, Question(args.platform, Topic.ACCOUNT))
+    sources = _readings(args.adapter, args.platform, args.source, account.id)
     for last, source in ((i == len(sources) - 1, s) for i, s in enumerate(sources)):
         try:
             adapter = None
@@ -133,11 +137,11 @@ async def _assess(
         if assessment.blocked:
             hint = next(f.hint for f in assessment.findings if f.level is Level.BLOCKED)
             raise ConfigurationInvalid(assessment.blocked, hint=hint or "Nothing was sent and nothing bills.")
-        return source, adapter, assessment
+        return account, source, adapter, assessment
     raise AssertionError("there is at least one reading")
 
 
-def _readings(adapter: str, platform: str, wanted: str | None) -> list[AdapterSource]:
+def _readings(adapter: str, platform: str, wanted: str | None, account: str) -> list[AdapterSource]:
     """What ADAPTER may mean, likeliest first."""
     if wanted == SourceKind.DIRECTORY or (wanted is None and _is_path(adapter)):
         return [AdapterSource(SourceKind.DIRECTORY, str(Path(adapter).expanduser().resolve()))]
@@ -147,8 +151,10 @@ def _readings(adapter: str, platform: str, wanted: str | None) -> list[AdapterSo
     if platform == "together":
         is_id = re.fullmatch(r"ml_[\w-]+", adapter)
         return [at_platform] if is_id else [AdapterSource(SourceKind.HUGGING_FACE, adapter)]
-    # Its own models and the hub's are both owner/name: its own first.
-    return [at_platform, AdapterSource(SourceKind.HUGGING_FACE, adapter)]
+    # Models there and on the hub are both owner/name. Only one's own is meant without saying so.
+    on_hub = AdapterSource(SourceKind.HUGGING_FACE, adapter)
+    own = adapter.partition("/")[0] == account
+    return [at_platform] if ":" in adapter else [at_platform, on_hub] if own else [on_hub]
 
 
 def _is_path(text: str) -> bool:

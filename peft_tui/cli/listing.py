@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from peft_tui.backend import Backend
-from peft_tui.cli.output import data, deployment_document, deployment_table, line, table, talk
+from peft_tui.cli.output import data, deployment_document, deployment_table, failure, line, table, talk
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import AuthenticationFailed, PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.offers import (
     Capabilities,
@@ -17,6 +19,7 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.domain.operation import StepState
 from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.store.platforms import PlatformHealth
 
 _MARKS = {StepState.DONE: "✓", StepState.SENT: "▸", StepState.PENDING: "·", StepState.FAILED: "✖"}
 
@@ -25,14 +28,47 @@ async def list_all(backend: Backend, args: argparse.Namespace) -> int:
     if not args.cached:
         await backend.refresh_once()
     deployments = await backend.store.deployments.all()
+    health = await backend.store.platforms.all()
     await _tell_failing(backend)
+    problem = None if args.cached else _nobody_answered(backend, health)
     if args.json:
-        data({"deployments": [deployment_document(d) for d in deployments]})
+        document: dict[str, Any] = {
+            "deployments": [deployment_document(d) for d in deployments],
+            "platforms": {
+                name: {"listed_at": h.listed_at, "error": h.error} for name, h in sorted(health.items())
+            },
+        }
+        if problem is not None:
+            document["error"] = problem.as_dict()
+        data(document)
     elif deployments:
         deployment_table(deployments, backend.clock.now())
-    else:
-        line("No deployments yet. peft-tui opens the application; n begins one.")
-    return 0
+    elif problem is None:
+        line("No deployments. peft-tui opens the application; n begins one.")
+    if problem is None:
+        return 0
+    if not args.json:
+        failure(problem, as_json=False)
+    return problem.exit_status
+
+
+def _nobody_answered(backend: Backend, health: Mapping[str, PlatformHealth]) -> PeftTuiError | None:
+    """The error to end with when no platform could be asked: an empty list then means nothing."""
+    first: PeftTuiError | None = None
+    for platform in PLATFORMS:
+        offers = capabilities(platform)
+        if missing := backend.credentials.state(offers).missing:
+            error: PeftTuiError = AuthenticationFailed(
+                f"No platform could be asked: {missing[0]} is not set.",
+                hint="Export the vendors' variables, or use --cached for what was seen last.",
+            )
+        elif platform not in health or health[platform].error is None:
+            return None
+        else:
+            error = PeftTuiError.from_dict(dict(health[platform].error or {}))
+        if first is None or first.kind == "authentication":
+            first = error
+    return first
 
 
 async def show(backend: Backend, args: argparse.Namespace) -> int:

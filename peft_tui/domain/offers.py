@@ -98,6 +98,18 @@ class Setting:
         return ""
 
 
+HUB_TOKEN = Setting(
+    "hub_token",
+    "Hugging Face token",
+    Kind.CHOICE,
+    Change.CREATE_ONLY,
+    "no",
+    choices=(("no", "not needed"), ("yes", "hand HF_TOKEN to the platform")),
+    help="for a private or gated repository, which the platform fetches with it",
+)
+"""For platforms that fetch from Hugging Face. A secret goes to a third party only when asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class CredentialField:
     """One thing a platform asks for to know who is calling."""
@@ -158,6 +170,8 @@ class Capabilities:
     guard: Callable[[Settings], str]
     """What stops the billing when nobody is looking; empty when nothing does."""
     name_rule: NameRule = NameRule()
+    how_to_stop: str = ""
+    """How to end the billing on the platform's own page, for where something went wrong."""
     time_to_live: str = ""
     """How long a first start takes, for a person."""
 

@@ -84,8 +84,8 @@ class Operation:
 
     @property
     def made_something(self) -> bool:
-        """True when a step that costs money was carried out."""
-        return any(step.bills and step.state is StepState.DONE for step in self.steps)
+        """True when a step that costs money was carried out, or may have been."""
+        return any(step.bills and step.state in (StepState.DONE, StepState.SENT) for step in self.steps)
 
     @property
     def may_bill(self) -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import quote
 
 from peft_tui.adapters import CONFIG, WEIGHTS, build
-from peft_tui.credentials import Credentials
+from peft_tui.credentials import Credentials, Secret
 from peft_tui.domain.adapter import Adapter, AdapterSource
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.transport import Network, Transport
 from peft_tui.text import clean_line
 
@@ -66,6 +67,19 @@ class HuggingFace:
             f"{repo} holds neither an adapter ({CONFIG}) nor a model (config.json and safetensors).",
             hint="Give the repository that the training pushed to.",
         )
+
+
+def hub_token(token: Secret | None, spec: DeploymentSpec) -> Secret | None:
+    """The token to hand to the platform: only where the person said so.
+
+    Raises:
+        ConfigurationInvalid: they did, and there is none.
+    """
+    if spec.text("hub_token", "no") != "yes":
+        return None
+    if token is None:
+        raise ConfigurationInvalid("HF_TOKEN is not set.", hint="export HF_TOKEN=… and deploy again.")
+    return token
 
 
 def split(reference: str) -> tuple[str, str]:

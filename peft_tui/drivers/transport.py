@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ class Network:
             if self._client is None:
                 # Reading the certificates takes a tenth of a second, which no key should wait for.
                 try:
-                    context = await asyncio.to_thread(ssl.create_default_context)
+                    context = await asyncio.to_thread(httpx.create_ssl_context)
                     self._client = httpx.AsyncClient(
                         verify=context,
                         timeout=TIMEOUT,
@@ -234,6 +233,10 @@ class Transport:
                     return response.headers
                 now = self._network.clock.now()
                 raise refused(response.status_code, response.headers, None, self._platform, now, safe=True)
+            except (UnicodeError, ValueError, TypeError) as error:
+                raise ConnectionFailed(
+                    f"{self._platform} gave an address or headers that no request can have."
+                ) from error
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
                 failure = no_answer(error, self._platform, origin, safe=True)
             except OSError as error:

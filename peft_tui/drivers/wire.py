@@ -62,6 +62,20 @@ def parse(model: type[W], body: Any, platform: str, effect: Effect = Effect.NONE
         ) from error
 
 
+def parse_page(model: type[W], body: Any, items: str, platform: str) -> W:
+    """`body` as one page of a list.
+
+    Raises:
+        ConnectionFailed: it has no `items`: something else answered, and must not be taken for an empty list.
+    """
+    if not isinstance(body, dict) or items not in body:
+        raise ConnectionFailed(
+            f"{platform} answered with something else than a list.",
+            hint="What is shown stays as it was last seen.",
+        )
+    return parse(model, body, platform)
+
+
 def moment(text: str | None) -> datetime | None:
     """RFC 3339 with any number of fraction digits, UTC when it names no zone; None when it is not one."""
     if not text:

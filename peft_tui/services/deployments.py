@@ -63,8 +63,11 @@ class DeploymentService:
     async def name_is_taken(self, name: str) -> bool:
         return await self._store.deployments.name_is_taken(name)
 
-    async def deploy(self, spec: DeploymentSpec) -> Deployment:
+    async def deploy(self, spec: DeploymentSpec, account: str = "") -> Deployment:
         """Write the intent; the operations worker carries it out, in this process or the next.
+
+        Args:
+            account: whose price was shown. With another account's key it is not carried out.
 
         Raises:
             ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
@@ -82,7 +85,7 @@ class DeploymentService:
         now = self._clock.now()
         deployment_id = uuid.uuid4().hex
         deployment = Deployment(
-            deployment_id, spec, Origin.OURS, "", remote_name(spec.name, deployment_id), "", now
+            deployment_id, spec, Origin.OURS, account, remote_name(spec.name, deployment_id), "", now
         )
         operation = Operation(
             uuid.uuid4().hex,

@@ -25,6 +25,9 @@ from peft_tui.store.migrations import migrate
 
 log = logging.getLogger(__name__)
 
+StoreError = sqlite3.Error
+"""What a read or a write ends with when the disk is full or another process holds the file for too long."""
+
 BUSY_TIMEOUT_MS = 5_000
 _LOCK_ATTEMPTS = 4
 

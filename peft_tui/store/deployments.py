@@ -91,7 +91,7 @@ class Deployments:
             " AND (status IS NOT NULL OR EXISTS (SELECT 1 FROM operations"
             " WHERE deployment_id = deployments.id AND (state IN ('queued', 'running') OR EXISTS ("
             "SELECT 1 FROM operation_steps WHERE operation_id = operations.id AND bills"
-            " AND operation_steps.state = 'done'))))"
+            " AND operation_steps.state IN ('done', 'sent')))))"
         )
         if transaction is None:
             return await self._db.one(sql, name) is not None
@@ -219,6 +219,15 @@ class Deployments:
         await transaction.connection.execute(
             "UPDATE deployments SET listed = 0, observed_at = ?, revision = ? WHERE id = ?",
             (deployment.observation.observed_at.isoformat(), transaction.revision, deployment.id),
+        )
+
+    async def leave_out_others(self, transaction: Transaction, platform: str, account: str) -> None:
+        """The list that is about to be written down shows nothing of other accounts: theirs grow old."""
+        await transaction.connection.execute(
+            "UPDATE deployments SET listed = 0, revision = ?1, observed_at = max(observed_at, coalesce("
+            "(SELECT listed_at FROM platforms WHERE platforms.platform = ?2), observed_at))"
+            " WHERE platform = ?2 AND account NOT IN (?3, '') AND listed",
+            (transaction.revision, platform, account),
         )
 
     async def _with_operations(self, deployments: list[Deployment]) -> list[Deployment]:

@@ -65,6 +65,7 @@ _TELLING = {
     Condition.NO_TRAFFIC: ("", "warn"),
     Condition.DEGRADED: ("◐", "warn"),
     Condition.STOPPING: ("◐", "warn"),
+    Condition.ASSUMED: ("", "dim"),
     Condition.GONE: ("◼", "dim"),
 }
 _FAILURES = {

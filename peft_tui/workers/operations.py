@@ -11,17 +11,17 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import Conflict, Effect, PeftTuiError, PlatformFailed
+from peft_tui.domain.errors import AuthenticationFailed, Conflict, Effect, PeftTuiError, PlatformFailed
 from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, OperationStep, StepState
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.protocol import Driver, StepContext
-from peft_tui.store import Changes, Store
+from peft_tui.store import Changes, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -66,50 +66,71 @@ class OperationRunner:
 
     async def carry_out(self, operation_id: str) -> None:
         """Go on with one operation until it has ended."""
-        failures = 0
-        sends: Counter[int] = Counter()
-        while (operation := await self._store.operations.get(operation_id)) is not None:
-            if operation.state.ended:
-                return
-            deployment = await self._store.deployments.get(operation.deployment_id)
-            if deployment is None:
-                return
-            step = operation.current
-            if step is None:
-                await self._store.operations.set_state(operation, OperationState.DONE, self._clock.now())
-                return
+        tries = _Tries()
+        while True:
             try:
-                if operation.state is OperationState.QUEUED:
-                    await self._begin(operation, deployment)
-                outputs = await self._step(operation, deployment, step, sends)
-            except PeftTuiError as error:
-                # What may have been done is looked for, whatever else is wrong.
-                if not error.transient and error.effect is Effect.NONE:
-                    await self._fail(operation, step, error)
+                if not await self._advance(operation_id, tries):
                     return
-                await self._wait(operation, step, error, failures)
-                failures += 1
-            except Exception as error:
-                # A bug of ours: asked again it would fail again, perhaps after sending something twice.
-                log.exception("operation %s, step %s", operation.id, step.key)
-                told = PeftTuiError(
-                    f"peft-tui itself failed at “{step.title}” ({type(error).__name__}).",
-                    hint="Please report it, with the log. The platform's own page shows what exists.",
-                    effect=Effect.UNKNOWN,
-                )
-                await self._fail(operation, step, told)
-                return
-            else:
-                failures = 0
-                await self._store.operations.step_done(operation, step, outputs, self._clock.now())
+            except StoreError:
+                # A full disk, a lock: what was sent is written as sent, and looked up when this has passed.
+                log.exception("operation %s cannot be written down", operation_id)
+                await self._clock.sleep(BACKOFF_SECONDS)
 
-    async def _begin(self, operation: Operation, deployment: Deployment) -> None:
+    async def _advance(self, operation_id: str, tries: _Tries) -> bool:
+        """One step further, or one failure later; False when it has ended."""
+        operation = await self._store.operations.get(operation_id)
+        if operation is None or operation.state.ended:
+            return False
+        deployment = await self._store.deployments.get(operation.deployment_id)
+        if deployment is None:
+            return False
+        step = operation.current
+        if step is None:
+            await self._store.operations.set_state(operation, OperationState.DONE, self._clock.now())
+            return False
+        try:
+            if step.key != AWAIT_ACTIVE and not tries.account_checked:
+                await self._check_account(operation, deployment)
+                tries.account_checked = True
+            outputs = await self._step(operation, deployment, step, tries)
+        except PeftTuiError as error:
+            # What may have been done is looked for, whatever else is wrong.
+            if not error.transient and error.effect is Effect.NONE:
+                await self._fail(operation, step, error)
+                return False
+            await self._wait(operation, step, error, tries)
+            return True
+        except StoreError:
+            raise
+        except Exception as error:
+            # A bug of ours: asked again it would fail again, perhaps after sending something twice.
+            log.exception("operation %s, step %s", operation.id, step.key)
+            told = PeftTuiError(
+                f"peft-tui itself failed at “{step.title}” ({type(error).__name__}).",
+                hint="Please report it, with the log. The platform's own page shows what exists.",
+                effect=Effect.UNKNOWN,
+            )
+            await self._fail(operation, step, told)
+            return False
+        tries.failures = 0
+        await self._store.operations.step_done(operation, step, outputs, self._clock.now())
+        return True
+
+    async def _check_account(self, operation: Operation, deployment: Deployment) -> None:
+        """What was asked for, and priced, in one account is not carried out in another."""
         account = await self._driver.account()
-        await self._store.deployments.belongs_to(deployment.id, account.id)
-        await self._store.operations.set_state(operation, OperationState.RUNNING, self._clock.now())
+        if deployment.account not in ("", account.id):
+            raise AuthenticationFailed(
+                f"It belongs to the account {deployment.account}; the key here is of {account.id}.",
+                hint="Start peft-tui with that account's key: it goes on then.",
+                transient=True,
+            )
+        if operation.state is OperationState.QUEUED:
+            await self._store.deployments.belongs_to(deployment.id, account.id)
+            await self._store.operations.set_state(operation, OperationState.RUNNING, self._clock.now())
 
     async def _step(
-        self, operation: Operation, deployment: Deployment, step: OperationStep, sends: Counter[int]
+        self, operation: Operation, deployment: Deployment, step: OperationStep, tries: _Tries
     ) -> Mapping[str, Any]:
         progress = Progress(self._store, operation, step, self._clock)
         context = StepContext(
@@ -121,12 +142,12 @@ class OperationRunner:
             progress.report,
         )
         try:
-            return await self._carry_out_step(operation, step, context, sends)
+            return await self._carry_out_step(operation, step, context, tries)
         finally:
             await progress.end()
 
     async def _carry_out_step(
-        self, operation: Operation, step: OperationStep, context: StepContext, sends: Counter[int]
+        self, operation: Operation, step: OperationStep, context: StepContext, tries: _Tries
     ) -> Mapping[str, Any]:
         journal = self._store.operations
         if step.key == AWAIT_ACTIVE:
@@ -138,18 +159,22 @@ class OperationRunner:
             found = await self._look(step, context)
             if found is not None:
                 return found
-            if sends[step.seq] >= SENDS:
+            if tries.sends[step.seq] >= SENDS:
                 raise PlatformFailed(
                     f"“{step.title}” was sent {SENDS} times and never answered, and nothing is found of it.",
                     hint="Look at the platform's own page before you try again.",
                 )
-        sends[step.seq] += 1
+        tries.sends[step.seq] += 1
         await journal.step_sent(operation, step, self._clock.now())
         try:
             return await self._driver.act(step.key, context)
-        except Conflict:
-            # The name is of our making: who has it is an earlier attempt of ours.
-            found = None if repeatable else await self._look(step, context)
+        except PeftTuiError as error:
+            # The name is of our making: who has it is an earlier attempt of ours. And whatever the platform
+            # calls a name that is taken, after a lost answer a refusal may mean just that.
+            taken = isinstance(error, Conflict) or step.state is StepState.SENT
+            if repeatable or not taken or error.effect is Effect.UNKNOWN:
+                raise
+            found = await self._look(step, context)
             if found is None:
                 raise
             return found
@@ -197,13 +222,15 @@ class OperationRunner:
             unlisten()
 
     async def _wait(
-        self, operation: Operation, step: OperationStep, error: PeftTuiError, failures: int
+        self, operation: Operation, step: OperationStep, error: PeftTuiError, tries: _Tries
     ) -> None:
         """Say why and for how long, then let the caller try again."""
-        pause = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2.0**failures)
+        pause = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2.0 ** min(tries.failures, 10))
+        tries.failures += 1
         pause = max(error.retry_after or 0.0, random.uniform(pause / 2, pause))
         note = f"{error.message} Trying again in {pause:.0f} s."
-        if error.effect is Effect.NONE:
+        # The error speaks of this attempt alone: what an earlier one did is still not known.
+        if error.effect is Effect.NONE and step.state is not StepState.SENT:
             await self._store.operations.step_pending(operation, step, note)
         else:
             await self._store.operations.progress(operation, step, None, None, note)
@@ -211,19 +238,34 @@ class OperationRunner:
 
     async def _fail(self, operation: Operation, step: OperationStep, error: PeftTuiError) -> None:
         told = error.as_dict()
-        if operation.made_something or (
-            step.bills and (error.effect is Effect.UNKNOWN or step.state is StepState.SENT)
-        ):
-            told["hint"] = f"{told['hint']} What was created before may bill: see its row.".strip()
-        await self._store.operations.step_failed(operation, step, error.message)
+        unknown = error.effect is Effect.UNKNOWN or step.state is StepState.SENT
+        if operation.made_something or (step.bills and unknown):
+            ending = self._driver.capabilities.how_to_stop
+            told["hint"] = f"{told['hint']} What was created before may bill: see its row. {ending}".strip()
+        if not (step.bills and unknown):
+            # Otherwise it stays "sent": its name is not free while it may exist.
+            await self._store.operations.step_failed(operation, step, error.message)
         await self._store.operations.set_state(operation, OperationState.FAILED, self._clock.now(), told)
 
     def _ended(self, operation_id: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(operation_id, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("operation %s stopped", operation_id, exc_info=error)
 
     def _notice(self, changes: Changes) -> None:
         if changes.deployments:
             self._changed.set()
+
+
+@dataclass(slots=True)
+class _Tries:
+    """How often things were tried since this process took the operation up."""
+
+    sends: Counter[int] = field(default_factory=Counter)
+    """By step."""
+    failures: int = 0
+    """In a row."""
+    account_checked: bool = False
 
 
 @dataclass(slots=True)

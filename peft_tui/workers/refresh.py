@@ -83,6 +83,7 @@ class Refresh:
                     await store.deployments.missed(transaction, deployment)
                 else:
                     await store.deployments.observe(transaction, deployment, _gone(now), listed=False)
+            await store.deployments.leave_out_others(transaction, self._platform, account)
             await store.platforms.listed(transaction, self._platform, now)
 
     async def _explain(self, mine: Deployment | None, remote: RemoteDeployment) -> Observation:
@@ -91,13 +92,15 @@ class Refresh:
         if not remote.needs_explaining:
             self._explained.pop(remote.remote_id, None)
             return remote.observation
+        seen = mine.observation if mine else None
+        if remote.remote_id not in self._explained and seen and seen.platform_status == state and seen.reason:
+            self._explained[remote.remote_id] = (state, seen.reason)
         if self._explained.get(remote.remote_id, ("", ""))[0] != state:
             try:
                 self._explained[remote.remote_id] = (state, (await self._driver.explain(remote)).reason)
             except PeftTuiError:
                 # The state itself is known; why can be asked for at the next tick.
-                before = mine.observation if mine else None
-                return replace(remote.observation, reason=before.reason) if before else remote.observation
+                return replace(remote.observation, reason=seen.reason) if seen else remote.observation
         return replace(remote.observation, reason=self._explained[remote.remote_id][1])
 
     async def _failed(self, error: PeftTuiError) -> None:

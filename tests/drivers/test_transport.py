@@ -490,7 +490,7 @@ class TestSurroundings:
     @pytest.fixture(autouse=True)
     def cheap(self, monkeypatch: pytest.MonkeyPatch) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        monkeypatch.setattr(ssl, "create_default_context", lambda: context)
+        monkeypatch.setattr(ssl, "create_default_context", lambda *_, **__: context)
 
     @pytest.mark.parametrize(
         "environ",

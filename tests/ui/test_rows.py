@@ -94,7 +94,7 @@ def text(lines: list[Line]) -> str:
         (Status.ACTIVE, {"condition": Condition.STOPPING}, "◐ stopping 25m", "warn"),
         (Status.ACTIVE, {"condition": Condition.SCALING}, "◐ scaling 25m", "accent"),
         (Status.STOPPED, {"condition": Condition.GONE}, "◼ gone 25m", "dim"),
-        (Status.ACTIVE, {"condition": Condition.ASSUMED}, "● active 25m", "good"),
+        (Status.ACTIVE, {"condition": Condition.ASSUMED}, "● assumed 25m", "dim"),
     ],
 )
 def test_a_status_is_glyph_and_word_and_age(

@@ -52,6 +52,7 @@ async def test_together_from_a_directory_by_keys_alone(tmp_path: Path) -> None:
                     "scale_target": 8,
                     "idle_timeout": 60,
                     "visibility": "private",
+                    "hub_token": "no",
                 },
             )
         ]

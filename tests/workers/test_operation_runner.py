@@ -704,3 +704,35 @@ class TestRun:
         await slow.clock.advance(60)
         await slow.settle()
         assert slow.driver.calls == calls
+
+
+class TestReviewed:
+    """What a review found: each was seen to make a second machine, or to make it in the wrong account."""
+
+    async def test_a_harmless_refusal_after_a_lost_answer_does_not_forget_it(self, bench: Bench) -> None:
+        bench.driver.lag = len(LOOKS)
+        bench.driver.will(
+            "machine", Lost(), ResourceUnavailable("Slow down.", transient=True, retry_after=1.0)
+        )
+        assert (await bench.carry_out()).state is OperationState.DONE
+        assert bench.driver.made("machine") == 1
+
+    async def test_a_name_that_is_taken_by_any_word_is_ours_after_a_lost_answer(self, bench: Bench) -> None:
+        bench.driver.lag = len(LOOKS)
+        bench.driver.will("machine", Lost(), ConfigurationInvalid("name: already exists", status=422))
+        assert (await bench.carry_out()).state is OperationState.DONE
+        assert bench.driver.made("machine") == 1
+
+    async def test_under_another_key_it_waits_for_its_own(self, bench: Bench) -> None:
+        bench.driver.will("machine", Lost(Crash()))
+        with pytest.raises(Crash):
+            await bench.carry_out()
+        again = await reopened(bench)
+        again.driver.account_id = "somebody else"
+        carrying = asyncio.create_task(again.carry_out())
+        for _ in range(200):
+            await asyncio.sleep(0)
+        carrying.cancel()
+        await asyncio.gather(carrying, return_exceptions=True)
+        assert again.driver.made("machine") == 1
+        await again.store.close()

@@ -104,7 +104,7 @@ class TestNew:
             await watch.tick(remote("llama"))
         rows = await watch.store.deployments.all()
         assert {(r.account, r.condition, r.listed) for r in rows} == {
-            ("acme", Condition.NONE, True),
+            ("acme", Condition.NONE, False),
             ("other", Condition.NONE, True),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.offers import (
+    HUB_TOKEN,
     Capabilities,
     Change,
     CredentialField,
@@ -37,6 +38,7 @@ SETTINGS = (
         choices=(("yes", "send one short request"), ("no", "wait for the first real one")),
         help="Replicate tells no state: only a request proves that it boots; billed by the second",
     ),
+    HUB_TOKEN,
     Setting("description", "Description", Kind.TEXT, Change.LIVE, help="kept here only", local=True),
     Setting(
         "scale_target",
@@ -96,6 +98,7 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     steps.append(PlannedStep("deployment", "create the deployment", bills=True))
     if spec.text("probe", "yes") == "yes":
         steps.append(PlannedStep("probe", "send one short request", bills=True))
+        steps.append(PlannedStep("await_probe", "wait for its answer"))
         steps.append(PlannedStep(AWAIT_ACTIVE, "wait until it is active"))
     return tuple(steps)
 
@@ -128,5 +131,6 @@ CAPABILITIES = Capabilities(
     guard=guard,
     # The real limit is not documented; this one is ours [INF].
     name_rule=NameRule(max_length=40),
+    how_to_stop="To stop it: set its instances to 0 at replicate.com/deployments.",
     time_to_live="seconds when warm, minutes to boot",
 )

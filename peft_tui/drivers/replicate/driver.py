@@ -38,7 +38,7 @@ from peft_tui.drivers.replicate.wire import (
     Version,
 )
 from peft_tui.drivers.transport import Network, Transport
-from peft_tui.drivers.wire import Wire, moment, parse
+from peft_tui.drivers.wire import Wire, moment, parse, parse_page
 
 W = TypeVar("W", bound=Wire)
 
@@ -117,7 +117,12 @@ class ReplicateDriver:
                     "Context length and data type are fixed by the packaging, not here.",
                 )
             )
-        return Assessment(tuple(findings), "", await self.instance_types())
+            if adapter is not None and adapter.gated:
+                hint = "Set Hugging Face token to yes."
+                findings.append(Finding(Level.WARNING, "a private or gated repository", hint))
+            return Assessment(tuple(findings), "", await self.instance_types())
+        no_hub = {"hub_token=yes": "only for what comes from Hugging Face"}
+        return Assessment(tuple(findings), "", await self.instance_types(), no_hub)
 
     async def deployments(self) -> tuple[RemoteDeployment, ...]:
         found = await self.pages(Deployment, "/v1/deployments")
@@ -125,14 +130,18 @@ class ReplicateDriver:
         # No answer has a state: the newest predictions, one page for all deployments, stand in for it.
         page = Page()
         if awake:
-            page = parse(Page, await self.http.get("/v1/predictions", urgency=Urgency.BACKGROUND), self.title)
+            body = await self.http.get("/v1/predictions", urgency=Urgency.BACKGROUND)
+            page = parse_page(Page, body, "results", self.title)
         predictions = [parse(Prediction, item, self.title) for item in page.results]
+        by_deployment: dict[str, list[Prediction]] = {}
+        for prediction in predictions:
+            by_deployment.setdefault(prediction.deployment, []).append(prediction)
         now = self._clock.now()
         oldest = min((moment(p.created_at) or now for p in predictions), default=now)
         return tuple(
             self._remote(
                 deployment,
-                [p for p in predictions if states.belongs_to(p, deployment)],
+                by_deployment.get(deployment.name, []) + by_deployment.get(_full_name(deployment), []),
                 complete=page.next is None or _released(deployment, now) >= oldest,
             )
             for deployment in found
@@ -179,7 +188,7 @@ class ReplicateDriver:
         for _ in range(limit):
             if not next_page:
                 break
-            page = parse(Page, await self.http.get(next_page, urgency=urgency), self.title)
+            page = parse_page(Page, await self.http.get(next_page, urgency=urgency), "results", self.title)
             items += [parse(model, item, self.title) for item in page.results]
             next_page = page.next
         return items
@@ -192,8 +201,11 @@ class ReplicateDriver:
         release = deployment.current_release
         configuration = release.configuration
         low = configuration.min_instances or 0
-        billed = 0 if status is Status.STOPPED else low
-        if billed == 0 and status in (Status.ACTIVE, Status.DEPLOYING) and condition is Condition.NONE:
+        billed: int | None = 0 if status is Status.STOPPED else low
+        if billed == 0 and condition is Condition.ASSUMED:
+            # Nothing says whether an instance is still warm.
+            billed = None
+        elif billed == 0 and status in (Status.ACTIVE, Status.DEPLOYING) and condition is Condition.NONE:
             # At work or warm: at least one instance, and the platform does not say how many more.
             billed = 1
         price = self.price(configuration.hardware)
@@ -207,9 +219,7 @@ class ReplicateDriver:
             min_instances=configuration.min_instances,
             max_instances=configuration.max_instances,
             instance_type=configuration.hardware,
-            usd_per_hour=Decimal(0)
-            if billed == 0
-            else (price.usd_per_hour * billed if price is not None else None),
+            usd_per_hour=_cost(price, billed),
             endpoint_url=f"{self._base}/v1/deployments/{deployment.owner}/{deployment.name}/predictions",
             model=f"{deployment.owner}/{deployment.name}",
         )
@@ -225,7 +235,10 @@ class ReplicateDriver:
             return Finding(Level.BLOCKED, CAPABILITIES.no_sources[SourceKind.DIRECTORY])
         if source.kind is SourceKind.PLATFORM:
             name, version = await self.version(source.reference)
-            return Finding(Level.OK, f"{name}, version {version.id[:12]}")
+            what = f"{name}, version {version.id[:12]}"
+            if name.partition("/")[0] != (await self.owner()).username:
+                return Finding(Level.WARNING, f"{what}: it belongs to somebody else")
+            return Finding(Level.OK, what)
         if adapter is not None and not adapter.merged:
             return Finding(
                 Level.BLOCKED,
@@ -239,9 +252,20 @@ class ReplicateDriver:
         return Finding(Level.OK, "a merged checkpoint: it can be imported with cog-vllm")
 
 
+def _full_name(deployment: Deployment) -> str:
+    return f"{deployment.owner}/{deployment.name}"
+
+
 def _released(deployment: Deployment, now: datetime) -> datetime:
     return moment(deployment.current_release.created_at) or now
 
 
-def _by_price(item: InstanceType) -> Decimal:
-    return item.price.usd_per_hour if item.price else Decimal("Infinity")
+def _cost(price: Price | None, instances: int | None) -> Decimal | None:
+    if instances == 0:
+        return Decimal(0)
+    return None if price is None or instances is None else price.usd_per_hour * instances
+
+
+def _by_price(item: InstanceType) -> tuple[bool, Decimal]:
+    """The cheapest first, processors without a GPU last: no language model is meant for one."""
+    return item.id == "cpu", item.price.usd_per_hour if item.price else Decimal("Infinity")

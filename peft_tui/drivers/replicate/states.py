@@ -18,7 +18,7 @@ IDLE_TAIL = timedelta(minutes=5)
 BOOT_TIME = timedelta(minutes=10)
 """The platform's default limit for setting up."""
 QUEUE_TIME = timedelta(seconds=2)
-SETUP_WORDS = ("setup", "boot", "start")
+SETUP_WORDS = ("setup", "boot")
 
 
 def derive(

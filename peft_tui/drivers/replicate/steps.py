@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.errors import NotFound, PlatformFailed
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.hugging_face import hub_token
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.replicate.states import belongs_to
 from peft_tui.drivers.replicate.wire import Deployment, Model, Prediction, Training, Version
@@ -77,7 +78,7 @@ async def _find_training(driver: ReplicateDriver, context: StepContext) -> Outpu
     for training in await driver.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=2):
         made = training.output.version if training.output else ""
         ours = not made or made.startswith(f"{context.outputs['model']}:")
-        same = all(training.input.get(key) == value for key, value in wanted.items())
+        same = all(training.input.get(key) == wanted.get(key) for key in ("hf_model_id", "hf_model_sha"))
         if same and ours and _since(training.created_at, context.started_at):
             return {"training_id": training.id}
     return None
@@ -86,8 +87,8 @@ async def _find_training(driver: ReplicateDriver, context: StepContext) -> Outpu
 async def _training(driver: ReplicateDriver, context: StepContext) -> Outputs:
     _, importer = await driver.version(IMPORTER)
     given = _import_input(driver, context)
-    if driver.hub_token is not None:
-        given["hf_token"] = driver.hub_token.reveal()
+    if (token := hub_token(driver.hub_token, context.spec)) is not None:
+        given["hf_token"] = token.reveal()
     body = {"destination": context.outputs["model"], "input": given}
     path = f"/v1/models/{IMPORTER}/versions/{importer.id}/trainings"
     return {
@@ -99,8 +100,14 @@ async def _await_training(driver: ReplicateDriver, context: StepContext) -> Outp
     path = f"/v1/trainings/{context.outputs['training_id']}"
     while True:
         training = parse(Training, await driver.http.get(path), driver.title)
-        if training.status == "succeeded" and training.output and training.output.version:
-            return {"version": training.output.version.rpartition(":")[2]}
+        made = training.output.version if training.output else ""
+        if made and not made.startswith(f"{context.outputs['model']}:"):
+            raise PlatformFailed(
+                f"The import that was found belongs to another model, {made.partition(':')[0]}.",
+                hint="Deploy again: nothing of this one runs.",
+            )
+        if training.status == "succeeded" and made:
+            return {"version": made.rpartition(":")[2]}
         if training.status in ("failed", "canceled", "aborted", "succeeded"):
             last = clean_line((training.logs or "").strip().rpartition("\n")[2])
             raise PlatformFailed(
@@ -165,6 +172,23 @@ async def _probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
     return {"prediction_id": made(Prediction, answer, driver.title).id}
 
 
+async def _await_probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
+    prediction_id = context.outputs["prediction_id"]
+    while prediction_id:
+        body = await driver.http.get(f"/v1/predictions/{prediction_id}")
+        prediction = parse(Prediction, body, driver.title)
+        if prediction.status == "succeeded":
+            break
+        if prediction.status in ("failed", "canceled", "aborted"):
+            raise PlatformFailed(
+                f"Its first request {prediction.status}: {prediction.error or 'no reason told'}",
+                hint="Look at the model's log at Replicate.",
+            )
+        context.report(None, None, prediction.status)
+        await context.clock.sleep(POLL_SECONDS)
+    return {}
+
+
 def _since(created_at: str, started_at: datetime) -> bool:
     created = moment(created_at)
     return created is not None and created >= started_at - CLOCK_SKEW
@@ -177,4 +201,5 @@ STEPS: dict[str, Step] = {
     "await_training": Step(_await_training),
     "deployment": Step(_deployment, _find_deployment),
     "probe": Step(_probe, _find_probe),
+    "await_probe": Step(_await_probe),
 }

@@ -35,7 +35,7 @@ def instance_type(wire: InstanceTypeWire, as_of: str) -> InstanceType:
     known = [room for _, room in free if room is not None]
     return InstanceType(
         wire.name or wire.id,
-        f"{wire.gpu_count} × {wire.gpu_type} {wire.gpu_memory_gib} GB",
+        f"{wire.gpu_count} × {wire.gpu_type} {wire.gpu_memory_gib:g} GB",
         price,
         words,
         any(room.value or room.relation == "RELATION_GTE" for room in known) if known else None,
@@ -134,6 +134,10 @@ def _adapter_findings(adapter: Adapter) -> list[Finding]:
         )
     elif adapter.rank is not None:
         found.append(Finding(Level.OK, f"rank {adapter.rank}: up to {MAX_RANK} here"))
+    if adapter.gated:
+        found.append(
+            Finding(Level.WARNING, "a private or gated repository", "Set Hugging Face token to yes.")
+        )
     if adapter.dora and not DORA_SUPPORTED:
         found.append(
             Finding(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.offers import (
+    HUB_TOKEN,
     Capabilities,
     Change,
     CredentialField,
@@ -25,7 +26,7 @@ SETTINGS = (
         Change.CREATE_ONLY,
         MERGE,
         choices=((MERGE, "merge the adapter into its base"), (ATTACH, "attach it to a running base")),
-        help="attached, many share one GPU set; documented for adapters of Together's own training only",
+        help="attached: on a base of its own, for adapters of Together's own training; others may be refused",
     ),
     Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.REDEPLOY),
     Setting(
@@ -87,6 +88,7 @@ SETTINGS = (
         "private",
         choices=(("private", "this project"), ("internal", "the whole organization")),
     ),
+    HUB_TOKEN,
     Setting("description", "Description", Kind.TEXT, Change.LIVE, help="kept here only", local=True),
     Setting(
         "timeout",
@@ -161,5 +163,6 @@ CAPABILITIES = Capabilities(
     guard=guard,
     # The real limit of an endpoint's name is not documented; this one is ours [INF].
     name_rule=NameRule(max_length=40),
+    how_to_stop="To stop it: set its replicas to 0 at api.together.ai, Endpoints.",
     time_to_live="minutes, the first time up to 20",
 )

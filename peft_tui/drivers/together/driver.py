@@ -9,7 +9,7 @@ from typing import TypeVar
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
-from peft_tui.domain.errors import AuthenticationFailed, NotFound
+from peft_tui.domain.errors import AuthenticationFailed, ConnectionFailed, NotFound, PeftTuiError
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -35,7 +35,7 @@ from peft_tui.drivers.together.wire import (
     WhoamiV1,
 )
 from peft_tui.drivers.transport import Network, Transport
-from peft_tui.drivers.wire import Wire, moment, parse
+from peft_tui.drivers.wire import Wire, moment, parse, parse_page
 
 W = TypeVar("W", bound=Wire)
 
@@ -44,6 +44,8 @@ INFERENCE = "https://api-inference.together.ai/v1"
 PAGE = 500
 """The largest page that a list gives."""
 MAX_PAGES = 200
+SUMMARIES = 10
+"""How many deployments stand in an endpoint's own answer."""
 PRICES_SECONDS = 3600.0
 """How long the price of an instance type is believed between two looks."""
 
@@ -98,7 +100,11 @@ class TogetherDriver:
         if source.kind is SourceKind.PLATFORM:
             base = _name_of_base(supported, base)
         as_of = self._clock.now().isoformat()
-        return catalog.assess(base, adapter, supported, await self.hardware(), as_of)
+        found = catalog.assess(base, adapter, supported, await self.hardware(), as_of)
+        if source.kind is SourceKind.HUGGING_FACE:
+            return found
+        no_hub = {"hub_token=yes": "only for what comes from Hugging Face"}
+        return replace(found, unsupported={**found.unsupported, **no_hub})
 
     async def deployments(self) -> tuple[RemoteDeployment, ...]:
         project = await self.project()
@@ -108,7 +114,12 @@ class TogetherDriver:
         now = self._clock.now()
         found: list[RemoteDeployment] = []
         for endpoint in endpoints:
-            for summary in endpoint.deployments:
+            summaries = endpoint.deployments
+            if len(summaries) >= SUMMARIES:
+                # The endpoint's answer holds the newest ten only; what is left out may bill.
+                more = await self.pages(Deployment, f"{path}/{endpoint.id}/deployments", Urgency.BACKGROUND)
+                summaries = [deployment.summary for deployment in more]
+            for summary in summaries:
                 price = prices.get(catalog.hardware_key(summary.hardware))
                 observation = states.observe(endpoint, summary, now, price, self.inference_url)
                 bare = summary.name.rpartition("/")[2]
@@ -152,9 +163,9 @@ class TogetherDriver:
     async def supported_models(self) -> list[SupportedModel]:
         return await self.pages(SupportedModel, "/v2/supported-models")
 
-    async def hardware(self) -> list[InstanceTypeWire]:
-        body = await self.http.get("/v2/public/inference-instance-types")
-        page = parse(Page, body, self.title)
+    async def hardware(self, urgency: Urgency = Urgency.NORMAL) -> list[InstanceTypeWire]:
+        body = await self.http.get("/v2/public/inference-instance-types", urgency=urgency)
+        page = parse_page(Page, body, "data", self.title)
         items = [parse(InstanceTypeWire, item, self.title) for item in page.data]
         self._hardware = (self._clock.monotonic(), items)
         return items
@@ -167,18 +178,23 @@ class TogetherDriver:
         after: str | None = None
         for _ in range(MAX_PAGES):
             query = {"limit": str(PAGE), **params, **({"after": after} if after else {})}
-            page = parse(Page, await self.http.get(path, query, urgency), self.title)
+            page = parse_page(Page, await self.http.get(path, query, urgency), "data", self.title)
             items += [parse(model, item, self.title) for item in page.data]
-            if not page.next_cursor or page.next_cursor == after:
-                break
+            if not page.next_cursor:
+                return items
             after = page.next_cursor
-        return items
+        # Half a list would be taken for the whole, and what it leaves out for gone.
+        raise ConnectionFailed(f"{self.title}: a list at {path} has no end.")
 
     async def _prices(self) -> dict[str, Decimal]:
         """USD per hour by hardware; asked for again when an hour has passed."""
         known = self._hardware
         if known is None or self._clock.monotonic() - known[0] > PRICES_SECONDS:
-            await self.hardware()
+            try:
+                await self.hardware(Urgency.BACKGROUND)
+            except PeftTuiError:
+                # Without today's prices the list is still the list; what is not known is shown as not known.
+                pass
             known = self._hardware
         prices: dict[str, Decimal] = {}
         for item in known[1] if known else ():

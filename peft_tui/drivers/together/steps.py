@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PlatformFailed
+from peft_tui.drivers.hugging_face import hub_token
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.together import catalog, upload
 from peft_tui.drivers.together.declaration import ATTACH, MERGE
@@ -112,8 +113,8 @@ async def _start_import(driver: TogetherDriver, context: StepContext) -> Outputs
         "modelId": context.outputs["model_id"],
         "remoteUrl": f"{HUB}/{repo}" + (f"/tree/{revision}" if revision else ""),
     }
-    if driver.hub_token is not None:
-        body["token"] = driver.hub_token.reveal()
+    if (token := hub_token(driver.hub_token, context.spec)) is not None:
+        body["token"] = token.reveal()
     answer = await driver.http.request("POST", f"{await _project_path(driver)}/models/uploads", body=body)
     return {"upload_id": made(RemoteUpload, answer, driver.title).id}
 
@@ -129,7 +130,7 @@ async def _await_import(driver: TogetherDriver, context: StepContext) -> Outputs
         if word == "FAILED" or (word == "ERROR" and item.restart_count >= item.max_restarts):
             raise PlatformFailed(
                 f"Together could not import {context.spec.source.reference}: {item.status_message or word}",
-                hint="Nothing bills. Check the repository; a private one needs HF_TOKEN.",
+                hint="Nothing bills. Check the repository; a private one needs the Hugging Face token.",
             )
         context.report(None, None, item.status_message or word.lower())
         await context.clock.sleep(POLL_SECONDS)

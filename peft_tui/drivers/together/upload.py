@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,10 @@ async def upload_directory(transport: Transport, path: str, title: str, context:
                 ]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        details = {"uploadId": remote.upload_id, "parts": [task.result() for task in tasks]}
+        details = {
+            "uploadId": remote.upload_id,
+            "parts": sorted((task.result() for task in tasks), key=itemgetter("partNumber")),
+        }
         done.append({"path": file.name, "hash": file.hash, "uploadDetails": details})
     context.report(total, total, "completing")
     answer = await transport.request("POST", f"{path}/complete", body={"objectId": object_id, "files": done})

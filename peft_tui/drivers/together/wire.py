@@ -75,7 +75,7 @@ class InstanceTypeWire(CamelWire):
     description: Text = ""
     gpu_type: Text = ""
     gpu_count: int = 1
-    gpu_memory_gib: int = 0
+    gpu_memory_gib: float = 0
     price_cents_per_hour: int | None = None
     regions: list[Region] = Field(default_factory=list)
 
@@ -186,7 +186,29 @@ class Deployment(CamelWire):
     id: str
     name: Text = ""
     etag: str = ""
+    model: Text = ""
+    hardware: Text = ""
     status: DeploymentState = DeploymentState()
+    autoscaling: Autoscaling = Autoscaling()
+    desired_replicas: int | None = None
+    created_at: str = ""
+    traffic_mode: str = ""
+
+    @property
+    def summary(self) -> Summary:
+        """The same as it would stand in its endpoint's answer."""
+        return Summary(
+            id=self.id,
+            name=self.name,
+            state=self.status.state,
+            model=self.model,
+            hardware=self.hardware,
+            autoscaling=self.autoscaling,
+            ready_replicas=self.status.ready_replicas,
+            desired_replicas=self.desired_replicas,
+            created_at=self.created_at,
+            traffic_mode=self.traffic_mode,
+        )
 
 
 class AdapterOnCluster(CamelWire):

@@ -264,7 +264,10 @@ class WizardScreen(Screen[Deployment | None]):
                 self._want(page.questions())
                 refusal = why
             else:
-                deployment = await self._work.backend.deployments.deploy(page.spec)
+                account = self._work.account.value
+                deployment = await self._work.backend.deployments.deploy(
+                    page.spec, account.id if account is not None else ""
+                )
                 # From here on no key deploys again: the screen is on its way out.
                 self.dismiss(deployment)
                 return

@@ -91,6 +91,7 @@ def error_lines(error: PeftTuiError, width: int, *, again: bool = False) -> list
 def command_line(spec: DeploymentSpec) -> str:
     """The same deployment as one line for a shell."""
     words = ["peft-tui", "deploy", spec.source.reference, "--platform", spec.platform, "--name", spec.name]
+    words += ["--source", str(spec.source.kind)]
     flags = {"instance_type": "--instance-type", "min_instances": "--min", "max_instances": "--max"}
     for key, flag in flags.items():
         if key in spec.settings:
