@@ -25,7 +25,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationKind, OperationState, OperationStep
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Observation, Status
-from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.store import Store
 
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
@@ -226,6 +226,14 @@ class ScriptedDriver:
         if lost is not None:
             raise lost.error
         return self.outputs(step, context)
+
+    async def events(self, remote_id: str) -> tuple[Event, ...]:
+        self.calls.append(f"events {remote_id}")
+        return (Event(NOON, "it began"),)
+
+    async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
+        self.calls.append(f"logs {remote_id}")
+        return ("a line",)
 
     def outputs(self, step: str, context: StepContext) -> Outputs:
         return {f"{step}_id": f"{step}-of-{context.remote_name}"}

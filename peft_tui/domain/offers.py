@@ -14,6 +14,7 @@ from enum import StrEnum
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price
+from peft_tui.domain.operation import OperationKind
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 
 
@@ -150,6 +151,10 @@ class PlannedStep:
     """From this step on something may cost money."""
 
 
+Plan = Callable[[DeploymentSpec, Settings], tuple[PlannedStep, ...]]
+"""The steps of an operation on something that exists: the spec as it will be, and what is changed of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """Everything the rest of the program may know about a platform without asking it."""
@@ -167,8 +172,17 @@ class Capabilities:
     scale_to_zero: bool
     """Whether 0 as minimum with a positive maximum means "sleep when idle"."""
     plan: Callable[[DeploymentSpec], tuple[PlannedStep, ...]]
+    """The steps of a create."""
     guard: Callable[[Settings], str]
     """What stops the billing when nobody is looking; empty when nothing does."""
+    verbs: Mapping[OperationKind, Plan] = field(default_factory=dict)
+    """What can be done to a deployment that exists, each with its steps."""
+    no_verbs: Mapping[OperationKind, str] = field(default_factory=dict)
+    """The others, each with the reason."""
+    no_events: str = ""
+    """Why the platform tells no events of a deployment; empty where it does."""
+    no_logs: str = ""
+    """Why the platform hands out no logs; empty where it does."""
     name_rule: NameRule = NameRule()
     how_to_stop: str = ""
     """How to end the billing on the platform's own page, for where something went wrong."""

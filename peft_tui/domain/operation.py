@@ -9,11 +9,22 @@ from enum import StrEnum
 from typing import Any
 
 AWAIT_ACTIVE = "await_active"
-"""The one step that no driver carries out: it watches what the refresh loop observes."""
+AWAIT_STOPPED = "await_stopped"
+AWAIT_GONE = "await_gone"
+WATCHED = frozenset({AWAIT_ACTIVE, AWAIT_STOPPED, AWAIT_GONE})
+"""The steps that no driver carries out: they watch what the refresh loop observes."""
 
 
 class OperationKind(StrEnum):
     CREATE = "create"
+    UPDATE = "update"
+    """Change settings of what runs."""
+    STOP = "stop"
+    """End the billing and keep what is needed to start again."""
+    START = "start"
+    """What was stopped serves again, within the bounds that were remembered."""
+    DELETE = "delete"
+    """Nothing of it is left at the platform."""
 
 
 class OperationState(StrEnum):
@@ -21,10 +32,12 @@ class OperationState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
+    """Given up by a person; another operation cleans up what it left."""
 
     @property
     def ended(self) -> bool:
-        return self in (OperationState.DONE, OperationState.FAILED)
+        return self not in (OperationState.QUEUED, OperationState.RUNNING)
 
 
 class StepState(StrEnum):

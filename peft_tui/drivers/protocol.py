@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ from peft_tui.domain.offers import (
     InstanceType,
     PlatformModel,
 )
-from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.spec import DeploymentSpec, Settings
 from peft_tui.domain.status import Observation
 
 Outputs = Mapping[str, Any]
@@ -44,6 +44,7 @@ class StepContext:
     """All that a step may know. A step is a function of this, so that it can be begun again anywhere."""
 
     spec: DeploymentSpec
+    """As it will be when the operation is done."""
     remote_name: str
     outputs: Outputs
     """Of all finished steps."""
@@ -52,6 +53,23 @@ class StepContext:
     clock: Clock
     report: Callable[[int | None, int | None, str], None]
     """Progress: done, total (bytes), and a note in words."""
+    remote_id: str = ""
+    """The platform's own id of the deployment, once it is known; a create begins without."""
+    changes: Settings = field(default_factory=dict)
+    """Of an update or a start: the settings that are to be different afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that the platform says happened to a deployment."""
+
+    at: datetime
+    message: str
+    """Cleaned, one line."""
+    level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+    kind: str = ""
+    """The platform's own word for what sort of event it is."""
 
 
 class Driver(Protocol):
@@ -97,4 +115,12 @@ class Driver(Protocol):
 
     async def act(self, step: str, context: StepContext) -> Outputs:
         """Carry out `step` of the plan."""
+        ...
+
+    async def events(self, remote_id: str) -> tuple[Event, ...]:
+        """What the platform says happened, newest first; nothing where `no_events` has a reason."""
+        ...
+
+    async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
+        """The last lines of output, oldest first, cleaned; nothing where `no_logs` has a reason."""
         ...

@@ -133,4 +133,6 @@ CAPABILITIES = Capabilities(
     name_rule=NameRule(max_length=40),
     how_to_stop="To stop it: set its instances to 0 at replicate.com/deployments.",
     time_to_live="seconds when warm, minutes to boot",
+    no_events="Replicate tells no events of a deployment",
+    no_logs="Replicate has logs of single predictions only",
 )

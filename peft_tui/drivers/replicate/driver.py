@@ -22,7 +22,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.prices import price_table
-from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.replicate import states
 from peft_tui.drivers.replicate.declaration import CAPABILITIES
 from peft_tui.drivers.replicate.steps import NOTHING, STEPS
@@ -158,6 +158,12 @@ class ReplicateDriver:
 
     async def act(self, step: str, context: StepContext) -> Outputs:
         return await STEPS[step].act(self, context)
+
+    async def events(self, remote_id: str) -> tuple[Event, ...]:
+        return ()
+
+    async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
+        return ()
 
     # What the steps ask for too.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import TypeVar
 
@@ -18,13 +19,14 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
-from peft_tui.drivers.protocol import Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.together import catalog, states
 from peft_tui.drivers.together.declaration import CAPABILITIES
 from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
 from peft_tui.drivers.together.wire import (
     Deployment,
     Endpoint,
+    EventWire,
     InstanceTypeWire,
     Model,
     Named,
@@ -36,6 +38,7 @@ from peft_tui.drivers.together.wire import (
 )
 from peft_tui.drivers.transport import Network, Transport
 from peft_tui.drivers.wire import Wire, moment, parse, parse_page
+from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
 
@@ -44,6 +47,7 @@ INFERENCE = "https://api-inference.together.ai/v1"
 PAGE = 500
 """The largest page that a list gives."""
 MAX_PAGES = 200
+EVENTS = 200
 SUMMARIES = 10
 """How many deployments stand in an endpoint's own answer."""
 PRICES_SECONDS = 3600.0
@@ -153,6 +157,17 @@ class TogetherDriver:
     async def act(self, step: str, context: StepContext) -> Outputs:
         return await STEPS[step].act(self, context)
 
+    async def events(self, remote_id: str) -> tuple[Event, ...]:
+        project = await self.project()
+        endpoint_id, _, deployment_id = remote_id.partition("/")
+        query = {"deploymentIds": deployment_id, "minLevel": "LEVEL_INFO", "limit": str(EVENTS)}
+        body = await self.http.get(f"/v2/projects/{project.id}/endpoints/{endpoint_id}/events", query)
+        page = parse_page(Page, body, "data", self.title)
+        return tuple(_event(parse(EventWire, item, self.title), self._clock.now()) for item in page.data)
+
+    async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
+        return ()
+
     # What the steps ask for too.
 
     async def model(self, model_id: str) -> Model:
@@ -237,6 +252,17 @@ def _name_of_base(models: list[SupportedModel], model_id: str) -> str:
         if model_id and (model_id == model.id or any(model_id in p.model for p in model.deployment_profiles)):
             return model.name
     return model_id
+
+
+def _event(wire: EventWire, now: datetime) -> Event:
+    told = wire.message or wire.reason or wire.status or wire.log_excerpt or ""
+    level = wire.level.removeprefix("LEVEL_").lower()
+    return Event(
+        moment(wire.created_at) or now,
+        clean_line(told, 400),
+        {"warn": "warning"}.get(level, level or "info"),
+        clean_line(wire.type, 60),
+    )
 
 
 def _model_id(path: str) -> str:

@@ -221,3 +221,15 @@ class AttachedAdapter(CamelWire):
     id: str
     adapter_model_id: str = ""
     per_cluster: list[AdapterOnCluster] = Field(default_factory=list)
+
+
+class EventWire(CamelWire):
+    """`GET …/endpoints/{e}/events`, newest first."""
+
+    created_at: str = ""
+    level: str = ""
+    type: Text = ""
+    message: Text | None = None
+    reason: Text | None = None
+    status: Text | None = None
+    log_excerpt: Text | None = None
