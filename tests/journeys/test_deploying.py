@@ -39,7 +39,7 @@ async def refreshed_until(term: Terminal, wanted: str) -> None:
     async with asyncio.timeout(LONG):
         while not re.search(wanted, term.text):
             term.press("r")
-            await term.quiet(0.2)
+            await term.quiet(0.2, timeout=LONG)
 
 
 async def test_an_adapter_directory_becomes_an_active_endpoint_on_together(
@@ -52,7 +52,6 @@ async def test_an_adapter_directory_becomes_an_active_endpoint_on_together(
         assert not await servers.living(), "nothing is made before Deploy"
         term.press("ctrl+s")
         await refreshed_until(term, "support-bot .*● active")
-        # A toast of the refresh may lie over it for a moment.
         await term.sees("$5.49/h now")
     assert await servers.made("together") == ["models", "endpoints", "deployments", "deployments"]
     assert [row["billing"] for row in await servers.living()] == [True]

@@ -348,8 +348,19 @@ async def test_the_endpoint_is_copied(tmp_path: Path) -> None:
 
 async def test_refresh_asks_the_platforms(tmp_path: Path) -> None:
     async with at_home(still_app(tmp_path, populated)) as at:
-        await at.press("r")
-        await at.until(lambda: backend_of(at).refreshed == 1)
+        await at.press("r", "r", "r")
+        await at.until(lambda: backend_of(at).refreshed == 3)
+        await at.sees("asking")
+        assert not at.app.screen.query("Toast"), "presses must not pile up over the list"
+        await put_health(at)
+        await at.sees("live")
+
+
+async def put_health(at: Driver) -> None:
+    """The platforms have answered."""
+    store = backend_of(at).store
+    async with store.database.transaction() as transaction:
+        await store.platforms.listed(transaction, "together", NOON)
 
 
 async def test_help_shows_the_keys_in_force_and_does_what_is_picked(tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ if TYPE_CHECKING:
 TICK_SECONDS = 5.0
 FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
+ASKING_SECONDS = 3.0
+"""How long "asking" stands there at most: a platform that does not answer says so itself."""
 _WITHOUT_ROWS = {"new", "refresh", "help"}
 """What there is to do while nothing is deployed."""
 STATUS_CYCLE = ("", Status.ACTIVE.value, Status.DEPLOYING.value, Status.FAILED.value, Status.STOPPED.value)
@@ -116,6 +118,7 @@ class DeploymentsScreen(Screen[None]):
         self._rates = Rates()
         self._sought = Filter()
         self._sort: tuple[str, bool] | None = None
+        self._asking = False
         self._typing = False
         self._line: FilterLine | None = None
         self._wizard_waits = False
@@ -153,6 +156,7 @@ class DeploymentsScreen(Screen[None]):
     def _store_changed(self, changes: Changes) -> None:
         self._unread |= changes.deployments
         self._unread_health |= bool(changes.platforms)
+        self._asking &= not changes.platforms
         if not self._reading and (self._unread or self._unread_health):
             self.run_worker(self._read(), group="read", exit_on_error=False)
 
@@ -257,7 +261,9 @@ class DeploymentsScreen(Screen[None]):
         listed = any(health.listed_at for health in self._health.values())
         if self.app.sandbox and not self.app.ready:
             old.insert(0, "starting the sandbox")
-        fresh = freshness(troubles, old, any_seen=seen or listed, width=max(width - 14, 10))
+        fresh = freshness(
+            troubles, old, any_seen=seen or listed, asking=self._asking, width=max(width - 14, 10)
+        )
         title = next((c.title.lower() for c in COLUMNS if self._sort and c.key == self._sort[0]), "")
         self._state.show(
             [
@@ -529,8 +535,16 @@ class DeploymentsScreen(Screen[None]):
         self._draw()
 
     def action_refresh(self) -> None:
+        """Said in one word where "live" stands: a toast a press would lie over the list."""
         self._backend.refresh_now()
-        self.notify("Asking every platform now.", timeout=2, markup=False)
+        self._asking = True
+        self.set_timer(ASKING_SECONDS, self._asked)
+        self._draw_state()
+
+    def _asked(self) -> None:
+        if self._asking:
+            self._asking = False
+            self._draw_state()
 
     def action_copy_endpoint(self) -> None:
         deployment = self._deployments.get(self._table.cursor_key or "")

@@ -59,8 +59,12 @@ def state(
     return spread(tuple(left), (*fresh, Cell(" ")), width)
 
 
-def freshness(troubles: Sequence[str], old: Sequence[str], *, any_seen: bool, width: int) -> Line:
-    """`live`, or which platform fails or is old and how old."""
+def freshness(
+    troubles: Sequence[str], old: Sequence[str], *, any_seen: bool, asking: bool, width: int
+) -> Line:
+    """`live`, or which platform fails or is old and how old; `asking` for a moment after a refresh by hand."""
+    if asking:
+        return (Cell("asking", "accent"),)
     if troubles or old:
         cells: list[Cell] = []
         room = width
