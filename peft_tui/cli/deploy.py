@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, S
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
 from peft_tui.services.lookups import Question, Topic
+from peft_tui.services.sources import readings
 from peft_tui.store import Changes
 
 LOOKUP_SECONDS = 90.0
@@ -116,8 +116,8 @@ async def _assess(
 ) -> tuple[Account, AdapterSource, Adapter | None, Assessment]:
     """The adapter, what it is, and how it fits; the first reading of ADAPTER under which it exists."""
     account: Account = await _ask(backend, Question(args.platform, Topic.ACCOUNT))
-    sources = _readings(args.adapter, args.platform, args.source, account.id)
-    for last, source in ((i == len(sources) - 1, s) for i, s in enumerate(sources)):
+    unknown: NotFound | None = None
+    for source in _readings(args, account.id):
         try:
             adapter = None
             if source.kind is not SourceKind.PLATFORM:
@@ -130,35 +130,26 @@ async def _assess(
                 )
             question = Question(args.platform, Topic.ASSESSMENT, source, args.base_model or "")
             assessment: Assessment = await _ask(backend, question)
-        except NotFound:
-            if last:
-                raise
+        except NotFound as error:
+            # Of several readings the likeliest is the one to speak of.
+            unknown = unknown or error
             continue
         if assessment.blocked:
             hint = next(f.hint for f in assessment.findings if f.level is Level.BLOCKED)
             raise ConfigurationInvalid(assessment.blocked, hint=hint or "Nothing was sent and nothing bills.")
         return account, source, adapter, assessment
-    raise AssertionError("there is at least one reading")
+    assert unknown is not None, "there is at least one reading"
+    raise unknown
 
 
-def _readings(adapter: str, platform: str, wanted: str | None, account: str) -> list[AdapterSource]:
-    """What ADAPTER may mean, likeliest first."""
-    if wanted == SourceKind.DIRECTORY or (wanted is None and _is_path(adapter)):
-        return [AdapterSource(SourceKind.DIRECTORY, str(Path(adapter).expanduser().resolve()))]
-    if wanted is not None:
-        return [AdapterSource(SourceKind(wanted), adapter)]
-    at_platform = AdapterSource(SourceKind.PLATFORM, adapter)
-    if platform == "together":
-        is_id = re.fullmatch(r"ml_[\w-]+", adapter)
-        return [at_platform] if is_id else [AdapterSource(SourceKind.HUGGING_FACE, adapter)]
-    # Models there and on the hub are both owner/name. Only one's own is meant without saying so.
-    on_hub = AdapterSource(SourceKind.HUGGING_FACE, adapter)
-    own = adapter.partition("/")[0] == account
-    return [at_platform] if ":" in adapter else [at_platform, on_hub] if own else [on_hub]
-
-
-def _is_path(text: str) -> bool:
-    return text.startswith((".", "/", "~")) or Path(text).is_dir() or text.count("/") > 1
+def _readings(args: argparse.Namespace, account: str) -> list[AdapterSource]:
+    """What ADAPTER may mean, likeliest first; one thing where `--source` says which."""
+    if args.source is None:
+        return readings(args.adapter, capabilities(args.platform), account)
+    kind = SourceKind(args.source)
+    if kind is SourceKind.DIRECTORY:
+        return [AdapterSource(kind, str(Path(args.adapter).expanduser().resolve()))]
+    return [AdapterSource(kind, args.adapter)]
 
 
 async def _ask(backend: Backend, question: Question) -> Any:

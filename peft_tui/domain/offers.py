@@ -179,6 +179,8 @@ class Capabilities:
     """What can be done to a deployment that exists, each with its steps."""
     no_verbs: Mapping[OperationKind, str] = field(default_factory=dict)
     """The others, each with the reason."""
+    reference: str = ""
+    """Pattern of what lies at the platform already, as a person would name it; empty when there is none."""
     no_events: str = ""
     """Why the platform tells no events of a deployment; empty where it does."""
     no_logs: str = ""

@@ -133,6 +133,7 @@ CAPABILITIES = Capabilities(
     name_rule=NameRule(max_length=40),
     how_to_stop="To stop it: set its instances to 0 at replicate.com/deployments.",
     time_to_live="seconds when warm, minutes to boot",
+    reference=r"[\w.-]+/[\w.-]+(:[0-9a-f]+)?",
     no_events="Replicate tells no events of a deployment",
     no_logs="Replicate has logs of single predictions only",
 )

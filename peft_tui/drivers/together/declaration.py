@@ -165,5 +165,6 @@ CAPABILITIES = Capabilities(
     name_rule=NameRule(max_length=40),
     how_to_stop="To stop it: set its replicas to 0 at api.together.ai, Endpoints.",
     time_to_live="minutes, the first time up to 20",
+    reference=r"ml_[\w-]+",
     no_logs="Together hands out no logs of a deployment; excerpts stand in its events",
 )

@@ -62,7 +62,7 @@ def state(
 def freshness(
     troubles: Sequence[str], old: Sequence[str], *, any_seen: bool, asking: bool, width: int
 ) -> Line:
-    """`live`, or which platform fails or is old and how old; `asking` for a moment after a refresh by hand."""
+    """`live`, or which platform fails or is old; `asking` for a moment after a refresh by hand."""
     if asking:
         return (Cell("asking", "accent"),)
     if troubles or old:

@@ -24,9 +24,7 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
-
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?")
-_HUB = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/")
+from peft_tui.services.sources import local_or_hub, repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +64,7 @@ class Draft:
         """A draft with the adapter of the command line in it: a directory, or `owner/name`."""
         draft = cls()
         if adapter:
-            is_path = adapter.startswith((".", "/", "~")) or os.path.isdir(os.path.expanduser(adapter))
-            is_hub = not is_path and (_HUB.match(adapter) or _REPOSITORY.fullmatch(adapter))
-            draft._kind = SourceKind.HUGGING_FACE if is_hub else SourceKind.DIRECTORY
+            draft._kind = local_or_hub(adapter)
             draft._references["", draft._kind] = adapter
         return draft
 
@@ -112,7 +108,7 @@ class Draft:
         text = self.reference.strip()
         if not text:
             return "an adapter is needed"
-        if self.kind is SourceKind.HUGGING_FACE and not _REPOSITORY.fullmatch(_without_hub(text)):
+        if self.kind is SourceKind.HUGGING_FACE and not repository(text):
             return "owner/name, or owner/name@revision"
         if self.kind is SourceKind.PLATFORM and re.search(r"\s", text):
             return "an id has no spaces"
@@ -128,7 +124,7 @@ class Draft:
             # Whole, because the work may be taken up again in another process, started elsewhere.
             text = os.path.abspath(os.path.expanduser(text))
         elif self.kind is SourceKind.HUGGING_FACE:
-            text = _without_hub(text)
+            text = repository(text)
         return AdapterSource(self.kind, text)
 
     # The name
@@ -242,8 +238,3 @@ def numbered(name: str, number: int, rule: NameRule) -> str:
     """`name-2`, within the rule's length."""
     tail = f"-{number}"
     return name[: rule.max_length - len(tail)].rstrip("-") + tail
-
-
-def _without_hub(text: str) -> str:
-    """A pasted address is an id too."""
-    return _HUB.sub("", text).rstrip("/").replace("/tree/", "@")
