@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable
@@ -32,6 +33,10 @@ _OBSERVED = """status = ?, condition = ?, platform_status = ?, reason = ?, ready
     endpoint_url = ?, model = ?"""
 
 
+INLINE = 1000
+"""How many rows are read without leaving the event loop: about fifteen milliseconds' worth."""
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryLine:
     """One change of what the platform said."""
@@ -54,7 +59,7 @@ class Deployments:
     async def all(self) -> list[Deployment]:
         """Every deployment, oldest first."""
         rows = await self._db.all(f"{_SELECT} WHERE {_SHOWN} ORDER BY created_at, name")
-        return await self._with_operations([_deployment(row) for row in rows])
+        return await self._with_operations(await _read(rows))
 
     async def some(self, ids: Iterable[str]) -> list[Deployment]:
         """Those of `ids` that there are to show."""
@@ -100,7 +105,7 @@ class Deployments:
     async def of_account(self, platform: str, account: str) -> list[Deployment]:
         """What the platform may list for this account, those included whose account is not known yet."""
         rows = await self._db.all(f"{_SELECT} WHERE platform = ? AND account IN (?, '')", platform, account)
-        return [_deployment(row) for row in rows]
+        return await _read(rows)
 
     async def history(self, deployment_id: str, limit: int = 50) -> list[HistoryLine]:
         """The newest `limit` changes, oldest first."""
@@ -241,6 +246,13 @@ class Deployments:
 
 _STATUS = {status.value: status for status in Status}
 _CONDITION = {condition.value: condition for condition in Condition}
+
+
+async def _read(rows: list[sqlite3.Row]) -> list[Deployment]:
+    """Many rows are turned into values in a thread: no key should wait for it."""
+    if len(rows) <= INLINE:
+        return [_deployment(row) for row in rows]
+    return await asyncio.to_thread(lambda: [_deployment(row) for row in rows])
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -41,13 +42,17 @@ class Refresh:
             return
         try:
             account = (await self._driver.account()).id
-            remotes = _distinct(await self._driver.deployments())
+            remotes = await self._driver.deployments()
             now = self._clock.now()
             known = await self._store.deployments.of_account(self._platform, account)
-            by_id = {d.remote_id: d for d in known if d.remote_id}
-            by_name = {d.remote_name: d for d in known}
-            pairs = [(by_id.get(r.remote_id) or by_name.get(r.remote_name), r) for r in remotes]
-            explained = [await self._explain(mine, remote) for mine, remote in pairs]
+            # Ten thousand of them take a while to compare, and no key should wait for it.
+            pairs = await asyncio.to_thread(_pairs, remotes, known)
+            unclear = {remote.remote_id for _, remote in pairs if remote.needs_explaining}
+            self._explained = {key: said for key, said in self._explained.items() if key in unclear}
+            explained = [
+                await self._explain(mine, remote) if remote.needs_explaining else remote.observation
+                for mine, remote in pairs
+            ]
             await self._write(account, pairs, explained, known, now)
         except PeftTuiError as error:
             await self._failed(error)
@@ -63,17 +68,16 @@ class Refresh:
         now: datetime,
     ) -> None:
         store = self._store
+        news = await asyncio.to_thread(_news, pairs, observations)
+        listed = {mine.id for mine, _ in pairs if mine is not None}
         async with store.database.transaction() as transaction:
-            for (mine, remote), observation in zip(pairs, observations, strict=True):
+            for mine, remote, observation in news:
                 if mine is None:
                     mine = _found(self._platform, account, remote, now)
                     await store.deployments.insert(transaction, mine)
-                elif _unchanged(mine, remote, observation):
-                    continue
                 await store.deployments.observe(
                     transaction, mine, observation, remote_id=remote.remote_id, account=account
                 )
-            listed = {mine.id for mine, _ in pairs if mine is not None}
             for deployment in known:
                 before = deployment.observation
                 if deployment.id in listed or before is None or before.condition is Condition.GONE:
@@ -89,9 +93,6 @@ class Refresh:
     async def _explain(self, mine: Deployment | None, remote: RemoteDeployment) -> Observation:
         """The observation with the platform's reason, which is asked for once a state."""
         state = remote.observation.platform_status
-        if not remote.needs_explaining:
-            self._explained.pop(remote.remote_id, None)
-            return remote.observation
         seen = mine.observation if mine else None
         if remote.remote_id not in self._explained and seen and seen.platform_status == state and seen.reason:
             self._explained[remote.remote_id] = (state, seen.reason)
@@ -126,6 +127,26 @@ def _distinct(remotes: Iterable[RemoteDeployment]) -> list[RemoteDeployment]:
         names.add(remote.remote_name)
         distinct.append(remote)
     return distinct
+
+
+def _pairs(
+    remotes: Iterable[RemoteDeployment], known: list[Deployment]
+) -> list[tuple[Deployment | None, RemoteDeployment]]:
+    """Each listed one, with the one of ours that it is."""
+    by_id = {d.remote_id: d for d in known if d.remote_id}
+    by_name = {d.remote_name: d for d in known}
+    return [(by_id.get(r.remote_id) or by_name.get(r.remote_name), r) for r in _distinct(remotes)]
+
+
+def _news(
+    pairs: list[tuple[Deployment | None, RemoteDeployment]], observations: list[Observation]
+) -> list[tuple[Deployment | None, RemoteDeployment, Observation]]:
+    """Those of which something is to be written."""
+    return [
+        (mine, remote, observation)
+        for (mine, remote), observation in zip(pairs, observations, strict=True)
+        if mine is None or not _unchanged(mine, remote, observation)
+    ]
 
 
 def _found(platform: str, account: str, remote: RemoteDeployment, now: datetime) -> Deployment:

@@ -38,7 +38,7 @@ from peft_tui.drivers.replicate.wire import (
     Version,
 )
 from peft_tui.drivers.transport import Network, Transport
-from peft_tui.drivers.wire import Wire, moment, parse, parse_page
+from peft_tui.drivers.wire import Wire, moment, parse, parse_all, parse_page
 
 W = TypeVar("W", bound=Wire)
 
@@ -132,7 +132,7 @@ class ReplicateDriver:
         if awake:
             body = await self.http.get("/v1/predictions", urgency=Urgency.BACKGROUND)
             page = parse_page(Page, body, "results", self.title)
-        predictions = [parse(Prediction, item, self.title) for item in page.results]
+        predictions = await parse_all(Prediction, page.results, self.title)
         by_deployment: dict[str, list[Prediction]] = {}
         for prediction in predictions:
             by_deployment.setdefault(prediction.deployment, []).append(prediction)
@@ -195,7 +195,7 @@ class ReplicateDriver:
             if not next_page:
                 break
             page = parse_page(Page, await self.http.get(next_page, urgency=urgency), "results", self.title)
-            items += [parse(model, item, self.title) for item in page.results]
+            items += await parse_all(model, page.results, self.title)
             next_page = page.next
         return items
 

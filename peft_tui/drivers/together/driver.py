@@ -37,7 +37,7 @@ from peft_tui.drivers.together.wire import (
     WhoamiV1,
 )
 from peft_tui.drivers.transport import Network, Transport
-from peft_tui.drivers.wire import Wire, moment, parse, parse_page
+from peft_tui.drivers.wire import Wire, moment, parse, parse_all, parse_page
 from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
@@ -194,7 +194,7 @@ class TogetherDriver:
         for _ in range(MAX_PAGES):
             query = {"limit": str(PAGE), **params, **({"after": after} if after else {})}
             page = parse_page(Page, await self.http.get(path, query, urgency), "data", self.title)
-            items += [parse(model, item, self.title) for item in page.data]
+            items += await parse_all(model, page.data, self.title)
             if not page.next_cursor:
                 return items
             after = page.next_cursor
