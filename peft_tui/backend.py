@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock, SystemClock
-from peft_tui.credentials import Credentials
+from peft_tui.credentials import Credentials, Vault
+from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
 from peft_tui.services.lookups import Lookups
 from peft_tui.store import Store
@@ -16,6 +17,9 @@ from peft_tui.store import Store
 if TYPE_CHECKING:
     from peft_tui.embedded import EmbeddedSandbox
     from peft_tui.workers.crew import Crew
+
+PASSPHRASE = "PEFT_TUI_PASSPHRASE"
+"""The variable with the passphrase of the encrypted file, for machines where nobody can be asked."""
 
 
 class Backend:
@@ -33,8 +37,10 @@ class Backend:
         self.clock = clock
         self._environ = dict(environ)
         self._sandbox = sandbox
-        self._prepared = sandbox is None
-        self.credentials = Credentials(self._environ)
+        self._prepared = False
+        # In the sandbox nothing of the person's own is looked at, and nothing is kept beyond the session.
+        vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
+        self.credentials = Credentials(self._environ, vault)
         self.deployments = DeploymentService(store, clock)
         self.lookups = Lookups(store)
         self._directory = directory
@@ -60,9 +66,12 @@ class Backend:
 
     async def prepare(self) -> None:
         """Bring up what the workers will talk to, once. The credentials are complete after this."""
-        if self._sandbox is not None and not self._prepared:
-            self._prepared = True
+        if self._prepared:
+            return
+        self._prepared = True
+        if self._sandbox is not None:
             self._environ.update(await self._sandbox.start())
+        await self.credentials.load()
 
     async def start(self) -> None:
         """Start the workers; those whose duty another process has wait for it."""

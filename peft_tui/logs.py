@@ -1,4 +1,4 @@
-"""A small rotating log file for what no screen can show."""
+"""A small rotating log file for what no screen can show, without secrets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from peft_tui.paths import private_dir
+from peft_tui.redaction import redact
+
+FILE = "peft-tui.log"
 
 
 class _PrivateFile(RotatingFileHandler):
@@ -18,11 +21,18 @@ class _PrivateFile(RotatingFileHandler):
         return super()._open()
 
 
+class _Redacted(logging.Formatter):
+    """The whole entry, traceback included: that is where a library quotes the request it failed with."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
+
+
 def log_to(directory: Path) -> Path:
     """Send this program's log to `directory`/peft-tui.log and nothing to the terminal."""
-    path = private_dir(directory) / "peft-tui.log"
+    path = private_dir(directory) / FILE
     handler = _PrivateFile(path, maxBytes=1_000_000, backupCount=2, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("peft_tui")
     logger.handlers[:] = [handler]
     logger.propagate = False

@@ -38,3 +38,19 @@ def _place(own: str, xdg: str, fallback: str) -> Path:
         return (Path(base) if base else Path.home() / fallback) / "peft-tui"
     except RuntimeError as error:
         raise ConfigurationInvalid("There is no home directory.", hint=f"Set HOME or {own}.") from error
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    private_dir(path.parent)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(part, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -25,6 +25,8 @@ T = TypeVar("T")
 class Topic(StrEnum):
     ACCOUNT = "account"
     """Who the credentials belong to → `Account`."""
+    CHECK = "check"
+    """The same asked anew, however lately it was: whether they are good now → `Account`."""
     INSTANCE_TYPES = "instance types"
     """→ `tuple[InstanceType, ...]`"""
     MODELS = "models"
@@ -143,6 +145,7 @@ def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
 
     types: dict[Topic, Any] = {
         Topic.ACCOUNT: Account,
+        Topic.CHECK: Account,
         Topic.INSTANCE_TYPES: tuple[InstanceType, ...],
         Topic.MODELS: tuple[PlatformModel, ...],
         Topic.ADAPTER: Adapter,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from peft_tui.store.database import Database
+from peft_tui.store.database import Database, error_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Catalog:
                     subject,
                     at.isoformat(),
                     value,
-                    json.dumps(dict(error)) if error else None,
+                    error_text(error) if error else None,
                     transaction.revision,
                 ),
             )

@@ -8,19 +8,22 @@ did the writing.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import private_dir
+from peft_tui.redaction import redact
 from peft_tui.store.migrations import migrate
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,11 @@ class Changes:
 
     def __bool__(self) -> bool:
         return bool(self.deployments or self.platforms or self.catalog)
+
+
+def error_text(error: Mapping[str, Any]) -> str:
+    """An error as it is kept: what a platform quotes of a request may hold the key it was sent with."""
+    return redact(json.dumps(dict(error)))
 
 
 @dataclass(slots=True)

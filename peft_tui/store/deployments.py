@@ -14,6 +14,7 @@ from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.redaction import redact
 from peft_tui.store.database import Database, Transaction
 from peft_tui.store.operations import Operations
 
@@ -169,6 +170,7 @@ class Deployments:
         listed: bool = True,
     ) -> None:
         """Write what was seen of one deployment; a line of history when it says something new."""
+        observation = replace(observation, reason=redact(observation.reason))
         before = deployment.observation
         news = before is None or not before.says_the_same_as(observation)
         same_status = before is not None and before.status is observation.status

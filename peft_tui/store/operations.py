@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep, StepState
-from peft_tui.store.database import Database, Transaction
+from peft_tui.redaction import redact
+from peft_tui.store.database import Database, Transaction, error_text
 
 
 class Operations:
@@ -77,7 +78,7 @@ class Operations:
         async with self._db.transaction(durable=True) as transaction:
             await transaction.connection.execute(
                 "UPDATE operations SET state = ?, updated_at = ?, error = ? WHERE id = ?",
-                (state, now.isoformat(), json.dumps(dict(error)) if error else None, operation.id),
+                (state, now.isoformat(), error_text(error) if error else None, operation.id),
             )
             await self._touch(transaction, operation)
 
@@ -122,7 +123,7 @@ class Operations:
         async with self._db.transaction() as transaction:
             await transaction.connection.execute(
                 "UPDATE operation_steps SET done = ?, total = ?, note = ? WHERE operation_id = ? AND seq = ?",
-                (done, total, note, operation.id, step.seq),
+                (done, total, redact(note), operation.id, step.seq),
             )
             await self._touch(transaction, operation)
 
@@ -132,7 +133,7 @@ class Operations:
         async with self._db.transaction(durable=True) as transaction:
             await transaction.connection.execute(
                 "UPDATE operation_steps SET state = ?, note = ? WHERE operation_id = ? AND seq = ?",
-                (state, note, operation.id, step.seq),
+                (state, redact(note), operation.id, step.seq),
             )
             await self._touch(transaction, operation)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from peft_tui.store.database import Database, Transaction
+from peft_tui.store.database import Database, Transaction, error_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,5 +54,5 @@ class Platforms:
                 "INSERT INTO platforms (platform, failing_since, error, revision) VALUES (?1, ?2, ?3, ?4)"
                 " ON CONFLICT (platform) DO UPDATE SET error = ?3, revision = ?4,"
                 " failing_since = coalesce(failing_since, ?2)",
-                (platform, at.isoformat(), json.dumps(dict(error)), transaction.revision),
+                (platform, at.isoformat(), error_text(error), transaction.revision),
             )

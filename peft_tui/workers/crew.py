@@ -9,7 +9,7 @@ from pathlib import Path
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.errors import PeftTuiError
-from peft_tui.drivers import PLATFORMS, open_driver
+from peft_tui.drivers import PLATFORMS, capabilities, open_driver
 from peft_tui.drivers.hugging_face import HuggingFace
 from peft_tui.drivers.protocol import Driver
 from peft_tui.drivers.transport import Network
@@ -41,20 +41,25 @@ class Crew:
         self._network = Network(clock)
         self._drivers: dict[str, Driver] = {}
         self._hub: HuggingFace | None = None
-        self._loops: list[Loop] = []
-        self._tasks: list[asyncio.Task[None]] = []
-        self._answering = LookupWorker(lookups, self.driver, self.hub, clock)
+        self._loops: dict[str, Loop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._stale: set[str] = set()
+        self._reopening: asyncio.Task[None] | None = None
+        self._unlisten = credentials.listen(self._credential_changed)
+        self._answering = LookupWorker(lookups, self.driver, self.hub, clock, self.fresh_driver)
 
     async def start(self) -> None:
         self._lookups.carry_out = self._answering.ask
-        self._tasks = [asyncio.create_task(self._serve(platform)) for platform in PLATFORMS]
+        self._tasks = {platform: asyncio.create_task(self._serve(platform)) for platform in PLATFORMS}
 
     async def stop(self) -> None:
         """End everything where it is; the journal knows how to go on."""
+        self._unlisten()
         self._lookups.carry_out = None
-        for task in self._tasks:
+        tasks = [*self._tasks.values(), *([self._reopening] if self._reopening else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._answering.stop()
         await self._network.close()
 
@@ -78,7 +83,7 @@ class Crew:
             await self._store.platforms.failed(platform, error.as_dict(), self._clock.now())
 
     def refresh_now(self) -> None:
-        for loop in self._loops:
+        for loop in self._loops.values():
             loop.wake()
 
     def driver(self, platform: str) -> Driver:
@@ -90,6 +95,35 @@ class Crew:
         if platform not in self._drivers:
             self._drivers[platform] = open_driver(platform, self._network, self._credentials, self._clock)
         return self._drivers[platform]
+
+    def fresh_driver(self, platform: str) -> Driver:
+        """Another one, which remembers nothing: for whether the credentials are good at this moment.
+
+        Raises:
+            PeftTuiError: there are no credentials, or they cannot be used.
+        """
+        return open_driver(platform, self._network, self._credentials, self._clock)
+
+    def _credential_changed(self, env: str) -> None:
+        """Those that use it begin anew, and so do all with one that no platform names: the hub's token."""
+        users = {p for p in PLATFORMS if any(f.env == env for f in capabilities(p).credentials)}
+        self._hub = None
+        self._stale |= users or set(PLATFORMS)
+        if self._reopening is None or self._reopening.done():
+            self._reopening = asyncio.create_task(self._reopen())
+
+    async def _reopen(self) -> None:
+        """Drop what goes by the old credentials where it is, as at an end, and start again."""
+        while self._stale:
+            platform = self._stale.pop()
+            driver, task = self._drivers.pop(platform, None), self._tasks.pop(platform, None)
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+            if (close := getattr(driver, "close", None)) is not None:
+                await close()  # not every platform has a connection of its own
+            if task is not None:
+                self._tasks[platform] = asyncio.create_task(self._serve(platform))
 
     def hub(self) -> HuggingFace:
         if self._hub is None:
@@ -107,7 +141,7 @@ class Crew:
             await self._clock.sleep(DUTY_SECONDS)
         loop = Loop(Refresh(platform, driver, self._store, self._clock).tick, PERIOD_SECONDS, self._clock)
         runner = OperationRunner(platform, driver, self._store, self._clock)
-        self._loops.append(loop)
+        self._loops[platform] = loop
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(loop.run())

@@ -31,9 +31,11 @@ class LookupWorker:
         drivers: Callable[[str], Driver],
         hub: Callable[[], HuggingFace],
         clock: Clock,
+        fresh_drivers: Callable[[str], Driver] | None = None,
     ) -> None:
         self._lookups = lookups
         self._drivers = drivers
+        self._fresh_drivers = fresh_drivers or drivers
         self._hub = hub
         self._clock = clock
         self._gate = asyncio.Semaphore(AT_A_TIME)
@@ -70,6 +72,8 @@ class LookupWorker:
         if question.topic is Topic.ADAPTER:
             assert question.source is not None
             return await self._read(question.source)
+        if question.topic is Topic.CHECK:
+            return await self._check(question.platform)
         driver = self._drivers(question.platform)
         match question.topic:
             case Topic.ACCOUNT:
@@ -85,6 +89,15 @@ class LookupWorker:
                     adapter = await self._read(question.source)
                     adapter = replace(adapter, base_model=adapter.base_model or question.base_model)
                 return await driver.assess(question.source, adapter)
+
+    async def _check(self, platform: str) -> object:
+        """Who the credentials belong to, from a driver that remembers nothing."""
+        driver = self._fresh_drivers(platform)
+        try:
+            return await driver.account()
+        finally:
+            if (close := getattr(driver, "close", None)) is not None:
+                await close()
 
     async def _read(self, source: AdapterSource) -> Adapter:
         if source.kind is SourceKind.HUGGING_FACE:

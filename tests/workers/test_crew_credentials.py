@@ -1,0 +1,97 @@
+"""A credential that changes while the workers run is used without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from peft_tui.backend import Backend
+from peft_tui.domain.offers import CredentialField
+from peft_tui.sandbox import Sandbox
+from peft_tui.services.lookups import Answer, Question, Topic
+from tests.life import SandboxClock
+
+KEY = CredentialField("TOGETHER_API_KEY", "API key")
+PATIENCE_SECONDS = 10.0
+
+
+async def until(fact: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await fact():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    made = Sandbox(seed=1, speed=0.0)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def backend(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Backend]:
+    """One that knows the addresses and no key."""
+    environ = {name: value for name, value in sandbox.env.items() if not name.endswith(("KEY", "TOKEN"))}
+    opened = await Backend.open(tmp_path / "data", environ, SandboxClock(sandbox))
+    yield opened
+    await opened.close()
+
+
+async def test_the_first_key_brings_the_platform_to_life_and_its_deletion_ends_it(
+    backend: Backend, sandbox: Sandbox
+) -> None:
+    asked = Question("together", Topic.CHECK)
+
+    async def answer() -> Answer[object]:
+        backend.lookups.want(asked)
+        found = await backend.lookups.answer(asked)
+        return found if found is not None else Answer(backend.clock.now(), None, None)
+
+    async def listed() -> bool:
+        health = (await backend.store.platforms.all()).get("together")
+        return health is not None and health.listed_at is not None and health.error is None
+
+    async def refused() -> bool:
+        error = (await answer()).error
+        return error is not None and "is not set" in error.message
+
+    async def known() -> bool:
+        return (await answer()).value is not None
+
+    await backend.start()
+    await until(refused)
+    assert not await listed()
+    await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
+    await until(listed)
+    await until(known)
+    await backend.credentials.delete("TOGETHER_API_KEY")
+    await until(refused)
+
+
+async def test_a_check_asks_anew_although_the_account_is_known(backend: Backend, sandbox: Sandbox) -> None:
+    asked = Question("together", Topic.CHECK)
+    await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
+    await backend.start()
+
+    def calls() -> int:
+        return sum("projects" in request.path for request in sandbox.world.data.requests)
+
+    async def answered() -> bool:
+        return await backend.lookups.answer(asked) is not None
+
+    backend.lookups.want(asked)
+    await until(answered)
+    before, fetched = calls(), await backend.lookups.answer(asked)
+    assert fetched is not None
+
+    async def again() -> bool:
+        answer = await backend.lookups.answer(asked)
+        return answer is not None and answer.fetched_at > fetched.fetched_at
+
+    backend.lookups.want(asked)
+    await until(again)
+    assert calls() > before
