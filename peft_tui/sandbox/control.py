@@ -10,21 +10,25 @@ from typing import Any
 
 from aiohttp import web
 
+import peft_tui.sandbox.predibase.billing as predibase_billing
 import peft_tui.sandbox.replicate.billing as replicate_billing
 import peft_tui.sandbox.together.billing as together_billing
 from peft_tui.sandbox import hubrepos
 from peft_tui.sandbox.clock import iso
 from peft_tui.sandbox.faults import parse_fault
 from peft_tui.sandbox.ledger import Bill
+from peft_tui.sandbox.predibase.state import ACME_TOKEN as ACME_PREDIBASE
+from peft_tui.sandbox.predibase.state import GLOBEX_TOKEN as GLOBEX_PREDIBASE
 from peft_tui.sandbox.replicate.state import ACME_TOKEN, GLOBEX_TOKEN
 from peft_tui.sandbox.together.state import ACME_KEY, ACME_ORG_KEY, GLOBEX_KEY
 from peft_tui.sandbox.web import read_json, world_of
 from peft_tui.sandbox.world import World
 
-PLATFORMS = ("together", "replicate", "huggingface")
+PLATFORMS = ("together", "replicate", "predibase", "huggingface")
 CREDENTIALS = {
     "together": {"acme": ACME_KEY, "acme-organization": ACME_ORG_KEY, "globex": GLOBEX_KEY},
     "replicate": {"acme": ACME_TOKEN, "globex": GLOBEX_TOKEN},
+    "predibase": {"acme": ACME_PREDIBASE, "globex": GLOBEX_PREDIBASE},
     "huggingface": {"acme": hubrepos.HF_TOKEN},
 }
 
@@ -70,7 +74,11 @@ def money(amount: Decimal) -> float:
 
 def bills(world: World) -> list[Bill]:
     """Every resource that costs or has cost something."""
-    return [*together_billing.bills(world), *replicate_billing.bills(world)]
+    return [
+        *together_billing.bills(world),
+        *replicate_billing.bills(world),
+        *predibase_billing.bills(world),
+    ]
 
 
 async def index(request: web.Request) -> web.StreamResponse:
@@ -209,7 +217,11 @@ async def populate(request: web.Request) -> web.StreamResponse:
     platform, count = data.get("platform"), data.get("count", 100)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 100_000:
         raise Malformed("'count' must be a whole number from 1 to 100000.")
-    makers = {"together": together_billing.populate, "replicate": replicate_billing.populate}
+    makers = {
+        "together": together_billing.populate,
+        "replicate": replicate_billing.populate,
+        "predibase": predibase_billing.populate,
+    }
     if platform not in makers:
         raise Malformed(f"'platform' must be one of {', '.join(makers)}.")
     world = world_of(request)
@@ -224,7 +236,9 @@ def _knobs(world: World, platform: str) -> Any:
             return world.together.knobs
         case "replicate":
             return world.replicate.knobs
-    raise Malformed("Knobs exist for together and replicate.")
+        case "predibase":
+            return world.predibase.knobs
+    raise Malformed("Knobs exist for together, replicate and predibase.")
 
 
 @_forgiving

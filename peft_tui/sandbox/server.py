@@ -14,6 +14,9 @@ from aiohttp import web
 from peft_tui.sandbox import control, faults, hub
 from peft_tui.sandbox.clock import Clock
 from peft_tui.sandbox.hubrepos import HF_TOKEN
+from peft_tui.sandbox.predibase import routes as predibase_routes
+from peft_tui.sandbox.predibase.errors import refuse as predibase_refusal
+from peft_tui.sandbox.predibase.state import ACME_TOKEN as ACME_PREDIBASE
 from peft_tui.sandbox.replicate import routes as replicate_routes
 from peft_tui.sandbox.replicate import streams as replicate_streams
 from peft_tui.sandbox.replicate.errors import refuse as replicate_refusal
@@ -106,6 +109,8 @@ def _refusal(platform: str, status: int, message: str) -> Refusal:
             return together_refusal(status, message)
         case "replicate":
             return replicate_refusal(status, message)
+        case "predibase":
+            return predibase_refusal(status, message)
     return hub.refuse(status, message)
 
 
@@ -120,6 +125,7 @@ def make_app(world: World, stream_port: list[int]) -> web.Application:
     app.add_routes(control.routes())
     app.add_routes(together_routes.routes("/together"))
     app.add_routes(replicate_routes.routes("/replicate"))
+    app.add_routes(predibase_routes.routes("/predibase"))
     app.add_routes(hub.routes("/huggingface"))
     return app
 
@@ -189,6 +195,9 @@ class Sandbox:
             "TOGETHER_PROJECT_ID": "proj_acme",
             "REPLICATE_BASE_URL": f"{self.url}/replicate",
             "REPLICATE_API_TOKEN": ACME_TOKEN,
+            "PREDIBASE_GATEWAY": f"{self.url}/predibase",
+            "PREDIBASE_SERVING_URL": f"{self.url}/predibase",
+            "PREDIBASE_API_TOKEN": ACME_PREDIBASE,
             "HF_ENDPOINT": f"{self.url}/huggingface",
             "HF_TOKEN": HF_TOKEN,
         }

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from peft_tui.sandbox.clock import Clock
 from peft_tui.sandbox.faults import Fault
+from peft_tui.sandbox.predibase.catalog import fresh as fresh_predibase
+from peft_tui.sandbox.predibase.state import PredibaseState
 from peft_tui.sandbox.replicate.seed import fresh as fresh_replicate
 from peft_tui.sandbox.replicate.state import ReplicateState
 from peft_tui.sandbox.together.state import TogetherState
@@ -41,11 +43,18 @@ class WorldData:
     faults: list[Fault] = field(default_factory=list)
     together: TogetherState = field(default_factory=TogetherState)
     replicate: ReplicateState = field(default_factory=ReplicateState)
+    predibase: PredibaseState = field(default_factory=PredibaseState)
 
 
 def fresh_data(seed: int, now: float) -> WorldData:
     """A new world: accounts and catalogues, no resources yet."""
-    return WorldData(seed=seed, now=now, together=fresh_together(), replicate=fresh_replicate(now))
+    return WorldData(
+        seed=seed,
+        now=now,
+        together=fresh_together(),
+        replicate=fresh_replicate(now),
+        predibase=fresh_predibase(now),
+    )
 
 
 class World:
@@ -66,6 +75,11 @@ class World:
     def replicate(self) -> ReplicateState:
         """The Replicate cloud."""
         return self.data.replicate
+
+    @property
+    def predibase(self) -> PredibaseState:
+        """The Predibase cloud."""
+        return self.data.predibase
 
     def now(self) -> float:
         """World time, seconds since the epoch."""

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from peft_tui.sandbox import Sandbox, run_sandbox
+from peft_tui.sandbox.hubrepos import repos
 
 P = "/v2/projects/proj_acme"
 
@@ -205,3 +206,77 @@ class Money:
 @pytest.fixture
 def money(control: httpx.AsyncClient) -> Money:
     return Money(control)
+
+
+@dataclass
+class Predibase:
+    """acme at Predibase; control paths as they are, serving paths below a deployment."""
+
+    sb: Sandbox
+    http: httpx.AsyncClient
+
+    async def call(self, method: str, path: str, status: int = 200, **kwargs: Any) -> Any:
+        answer = await self.http.request(method, path, **kwargs)
+        assert answer.status_code == status, (method, path, answer.status_code, answer.text)
+        return answer.json() if answer.content else None
+
+    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
+        return await self.call("GET", path, status, params=params)
+
+    async def post(self, path: str, json: Any, status: int = 200) -> Any:
+        return await self.call("POST", path, status, json=json)
+
+    async def deployment(
+        self, name: str = "bot", *, ready: bool = True, status: int = 200, **config: Any
+    ) -> Any:
+        """A deployment of Llama, by default up; null for what is not given, as the vendor's client does."""
+        given = {"baseModel": "llama-3-1-8b-instruct", "accelerator": "a10_24gb_100", "quantization": None}
+        body = {"name": name, "config": {**given, **config}, "description": ""}
+        made = await self.post("/v2/deployments", body, status)
+        if ready and status == 200:
+            self.sb.clock.advance(46)
+        return made
+
+    async def read(self, name: str = "bot", status: int = 200) -> Any:
+        answer = await self.get(f"/v2/deployments/{name}", status)
+        return answer["data"] if status == 200 else answer
+
+    async def put(self, name: str = "bot", status: int = 200, **config: Any) -> Any:
+        return await self.call("PUT", f"/v2/deployments/{name}", status, json={"config": config})
+
+    def serving(self, name: str = "bot", path: str = "") -> str:
+        return f"/acme01/deployments/v2/llms/{name}{path}"
+
+    async def prompt(
+        self,
+        text: str = "Where is my refund?",
+        *,
+        name: str = "bot",
+        path: str = "",
+        status: int = 200,
+        **p: Any,
+    ) -> Any:
+        return await self.post(self.serving(name, path), {"inputs": text, "parameters": p}, status)
+
+    async def adapter(self, repo: str = "support", hub: str = "acme/support-r16", **changed: bytes) -> Any:
+        """An adapter uploaded as the vendor's client does; `changed` replaces files (dots as underscores)."""
+        await self.post("/v2/repos", {"name": repo, "description": None, "existsOk": True})
+        ticket = await self.post("/v2/adapters/upload", {"repo": repo})
+        files = {n: c for n, c in repos()[hub].files.items() if n in ticket["presignedUrls"]}
+        files |= {name: changed[k] for name in files if (k := name.replace(".", "_")) in changed}
+        async with httpx.AsyncClient(trust_env=False) as store:
+            for name, content in files.items():
+                answer = await store.put(
+                    ticket["presignedUrls"][name], content=content, headers=ticket["requiredHeaders"]
+                )
+                assert answer.status_code == 200, answer.text
+        return await self.call("PUT", "/v2/adapters/upload/", json={"uploadToken": ticket["uploadToken"]})
+
+
+@pytest.fixture
+async def predibase(sb: Sandbox) -> AsyncIterator[Predibase]:
+    headers = {"Authorization": f"Bearer {sb.env['PREDIBASE_API_TOKEN']}"}
+    async with httpx.AsyncClient(
+        base_url=sb.env["PREDIBASE_GATEWAY"], headers=headers, trust_env=False, timeout=30
+    ) as client:
+        yield Predibase(sb, client)
