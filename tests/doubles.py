@@ -14,6 +14,7 @@ from typing import Any
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, remote_name
 from peft_tui.domain.errors import Conflict, ConnectionFailed, Effect, PeftTuiError, TimedOut
+from peft_tui.domain.inference import Dialect, InferenceTarget, Role, ServedModel
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -152,6 +153,7 @@ class ScriptedDriver:
         self.trap: Callable[[str], None] = lambda point: None
         """Called at each point where a process may die."""
         self.calls: list[str] = []
+        self.target: InferenceTarget | PeftTuiError = TARGET
         self.world: dict[tuple[str, str], int] = {}
         """How often each step was carried out for each remote name."""
 
@@ -227,6 +229,12 @@ class ScriptedDriver:
             raise lost.error
         return self.outputs(step, context)
 
+    async def inference(self, deployment: Deployment) -> InferenceTarget:
+        self.calls.append(f"inference {deployment.name}")
+        if isinstance(self.target, PeftTuiError):
+            raise self.target
+        return self.target
+
     async def events(self, remote_id: str) -> tuple[Event, ...]:
         self.calls.append(f"events {remote_id}")
         return (Event(NOON, "it began"),)
@@ -249,6 +257,11 @@ class ScriptedDriver:
         return None
 
 
+TARGET = InferenceTarget(
+    Dialect.OPENAI_CHAT,
+    "http://127.0.0.1:9/v1",
+    (ServedModel("bot-lora", "acme/bot"), ServedModel("base", "the base", Role.BASE)),
+)
 PLATFORM = "scripted"
 PLAN = (
     PlannedStep("model", "make the model"),

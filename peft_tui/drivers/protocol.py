@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import Adapter, AdapterSource
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -115,6 +117,14 @@ class Driver(Protocol):
 
     async def act(self, step: str, context: StepContext) -> Outputs:
         """Carry out `step` of the plan."""
+        ...
+
+    async def inference(self, deployment: Deployment) -> InferenceTarget:
+        """Where and how `deployment` is asked, and what sending does now. Says nothing to its endpoint.
+
+        Raises:
+            PeftTuiError: it cannot be asked, or it is not known yet how.
+        """
         ...
 
     async def events(self, remote_id: str) -> tuple[Event, ...]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -35,6 +36,7 @@ BACKOFF, BACKOFF_MAX = 0.5, 10.0
 MAX_BODY = 32 * 1024 * 1024
 MAX_REDIRECTS = 3
 CHUNK = 256 * 1024
+INFERENCE_CONNECTIONS = 256
 
 
 def origin_of(url: str) -> str:
@@ -59,7 +61,10 @@ class Network:
         self.clock = clock
         self._hosts: dict[str, Host] = {}
         self._client: httpx.AsyncClient | None = None
+        self._inference: httpx.AsyncClient | None = None
+        self._context: ssl.SSLContext | None = None
         self._opening = asyncio.Lock()
+        self._finishing: set[asyncio.Future[Any]] = set()
 
     def host(self, origin: str) -> Host:
         return self._hosts.setdefault(origin, Host(origin, self.clock))
@@ -67,26 +72,56 @@ class Network:
     async def client(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._client is None:
-                # Reading the certificates takes a tenth of a second, which no key should wait for.
-                try:
-                    context = await asyncio.to_thread(httpx.create_ssl_context)
-                    self._client = httpx.AsyncClient(
-                        verify=context,
-                        timeout=TIMEOUT,
-                        limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
-                        headers={"User-Agent": f"peft-tui/{__version__}"},
-                    )
-                except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-                    raise ConfigurationInvalid(
-                        "The proxy or the certificates that the environment names cannot be used.",
-                        hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE.",
-                        detail=clean_line(error),
-                    ) from error
+                self._client = await self._open(httpx.Limits(max_connections=32, max_keepalive_connections=8))
             return self._client
 
+    async def inference_client(self) -> httpx.AsyncClient:
+        """A pool of its own: a load run must not keep a stop waiting for a connection."""
+        if self._inference is not None:
+            return self._inference
+        async with self._opening:
+            if self._inference is None:
+                self._inference = await self._open(
+                    httpx.Limits(max_connections=INFERENCE_CONNECTIONS, max_keepalive_connections=64)
+                )
+            return self._inference
+
+    async def _open(self, limits: httpx.Limits) -> httpx.AsyncClient:
+        try:
+            if self._context is None:
+                # Reading the certificates takes a tenth of a second, which no key should wait for.
+                self._context = await asyncio.to_thread(httpx.create_ssl_context)
+            return httpx.AsyncClient(
+                verify=self._context,
+                timeout=TIMEOUT,
+                limits=limits,
+                headers={"User-Agent": f"peft-tui/{__version__}"},
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            raise ConfigurationInvalid(
+                "The proxy or the certificates that the environment names cannot be used.",
+                hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE.",
+                detail=clean_line(error),
+            ) from error
+
+    async def finish(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for `work`, which goes on when the one who waits is cancelled."""
+        task = asyncio.ensure_future(work)
+        self._finishing.add(task)
+        task.add_done_callback(self._finished)
+        await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Future[Any]) -> None:
+        self._finishing.discard(task)
+        if not task.cancelled():
+            # Looked at, so that nobody complains that nobody did: the one who waited may have gone.
+            task.exception()
+
     async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+        for client in (self._client, self._inference):
+            if client is not None:
+                await client.aclose()
 
 
 class Transport:

@@ -9,7 +9,9 @@ from typing import TypeVar
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment as DeploymentValue
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound
+from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.money import Price
 from peft_tui.domain.offers import (
     Account,
@@ -23,7 +25,7 @@ from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
-from peft_tui.drivers.replicate import states
+from peft_tui.drivers.replicate import inference, states
 from peft_tui.drivers.replicate.declaration import CAPABILITIES
 from peft_tui.drivers.replicate.steps import NOTHING, STEPS
 from peft_tui.drivers.replicate.wire import (
@@ -39,6 +41,7 @@ from peft_tui.drivers.replicate.wire import (
 )
 from peft_tui.drivers.transport import Network, Transport
 from peft_tui.drivers.wire import Wire, moment, parse, parse_all, parse_page
+from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
 
@@ -63,6 +66,7 @@ class ReplicateDriver:
         self._clock = clock
         self._prices = price_table("replicate")
         self._account: AccountWire | None = None
+        self._inputs: dict[str, frozenset[str]] = {}
 
     async def account(self) -> Account:
         wire = await self.owner()
@@ -159,6 +163,9 @@ class ReplicateDriver:
     async def act(self, step: str, context: StepContext) -> Outputs:
         return await STEPS[step].act(self, context)
 
+    async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
+        return await inference.target(self, deployment)
+
     async def events(self, remote_id: str) -> tuple[Event, ...]:
         return ()
 
@@ -184,6 +191,15 @@ class ReplicateDriver:
         if model.latest_version is None:
             raise NotFound(f"{name} has no version yet.", hint="Push one with cog, or import a checkpoint.")
         return name, model.latest_version
+
+    async def inputs(self, model: str, version_id: str) -> frozenset[str]:
+        """The names of a version's inputs, which never change; nothing when it does not describe them."""
+        if version_id not in self._inputs:
+            _, version = await self.version(f"{model}:{version_id}")
+            properties = version.inputs.get("properties")
+            names = properties if isinstance(properties, dict) else {}
+            self._inputs[version_id] = frozenset(clean_line(name, 80) for name in names)
+        return self._inputs[version_id]
 
     async def pages(
         self, model: type[W], path: str, urgency: Urgency = Urgency.BACKGROUND, limit: int = MAX_PAGES

@@ -10,7 +10,9 @@ from typing import TypeVar
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment as DeploymentValue
 from peft_tui.domain.errors import AuthenticationFailed, ConnectionFailed, NotFound, PeftTuiError
+from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -20,7 +22,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
-from peft_tui.drivers.together import catalog, states
+from peft_tui.drivers.together import catalog, inference, states
 from peft_tui.drivers.together.declaration import CAPABILITIES
 from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
 from peft_tui.drivers.together.wire import (
@@ -156,6 +158,9 @@ class TogetherDriver:
 
     async def act(self, step: str, context: StepContext) -> Outputs:
         return await STEPS[step].act(self, context)
+
+    async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
+        return await inference.target(self, deployment)
 
     async def events(self, remote_id: str) -> tuple[Event, ...]:
         project = await self.project()
