@@ -82,7 +82,7 @@ async def channel(
 ) -> AsyncIterator[Channel]:
     network = Network(VirtualClock(leaps=leaps))
     try:
-        yield Channel(network, Credentials(ENVIRON), aim, "Acme", limits)
+        yield await Channel.connect(network, Credentials(ENVIRON), aim, "Acme", limits)
     finally:
         await network.close()
 

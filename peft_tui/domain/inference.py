@@ -51,6 +51,10 @@ class AuthHeader:
     """The variable that it is known by; also what a snippet says instead of it."""
     scheme: str = ""
     """`Bearer` and the like."""
+    kept_as: str = ""
+    """What it is kept under where it is not in the environment, such as `modal/proxy-token/<workspace>`."""
+    part: int | None = None
+    """Of what is kept as several parts, joined by full stops: which of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from peft_tui.domain.errors import (
     ResourceUnavailable,
     TimedOut,
 )
-from peft_tui.domain.inference import InferenceTarget
+from peft_tui.domain.inference import AuthHeader, InferenceTarget
 from peft_tui.drivers.failures import broken, no_answer, refused
 from peft_tui.drivers.transport import Network, origin_of
 from peft_tui.text import clean_line
@@ -171,19 +171,37 @@ class Channel:
     def __init__(
         self,
         network: Network,
-        credentials: Credentials,
+        secrets: Mapping[str, tuple[str, Secret]],
         target: InferenceTarget,
         title: str,
         limits: Limits | None = None,
     ) -> None:
+        """`secrets` is scheme and value by header; see `connect`."""
         self._network = network
+        self._secrets = secrets
         self.target = target
         self.title = title
         self.limits = limits or Limits()
         self.origin = origin_of(target.url)
-        self._secrets: dict[str, tuple[str, Secret]] = {
-            auth.header: (auth.scheme, credentials.secret(auth.env, title)) for auth in target.auth
+
+    @classmethod
+    async def connect(
+        cls,
+        network: Network,
+        credentials: Credentials,
+        target: InferenceTarget,
+        title: str,
+        limits: Limits | None = None,
+    ) -> Channel:
+        """A channel with the secrets that `target` names. Nothing is sent.
+
+        Raises:
+            AuthenticationFailed: one of them is not there.
+        """
+        secrets = {
+            auth.header: (auth.scheme, await _secret(credentials, auth, title)) for auth in target.auth
         }
+        return cls(network, secrets, target, title, limits)
 
     def now(self) -> float:
         return self._network.clock.monotonic()
@@ -429,3 +447,15 @@ class Channel:
     @staticmethod
     def pretty(data: Any) -> str:
         return json.dumps(data, indent=2, ensure_ascii=False)
+
+
+async def _secret(credentials: Credentials, auth: AuthHeader, title: str) -> Secret:
+    if auth.kept_as and credentials.optional_secret(auth.env) is None:
+        kept = await credentials.vault.get(auth.kept_as)
+        if kept is not None and auth.part is None:
+            return kept
+        if kept is not None and auth.part is not None:
+            parts = kept.reveal().split(".")
+            if auth.part < len(parts):
+                return Secret(parts[auth.part])
+    return credentials.secret(auth.env, title)

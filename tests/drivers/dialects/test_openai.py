@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from peft_tui.credentials import Credentials, Secret
 from peft_tui.domain.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -19,7 +20,9 @@ from peft_tui.domain.errors import (
 )
 from peft_tui.domain.inference import AuthHeader, Dialect, PromptRequest, TextPiece, Usage
 from peft_tui.drivers.dialects import openai, speaker
-from peft_tui.drivers.streaming import Limits
+from peft_tui.drivers.streaming import Channel, Limits
+from peft_tui.drivers.transport import Network
+from tests.doubles import VirtualClock
 from tests.raw_server import HANG, Reply, events, raw_server, sse, whole
 from tests.spoken import KEY, Spoken, ask, channel, target
 
@@ -368,3 +371,21 @@ async def test_a_long_stream_is_kept_by_its_beginning_and_its_end() -> None:
     lines = spoken.finished.raw.split("\n")
     assert len(lines) < 50 and "more" in lines[20]
     assert lines[0] == json.dumps(many[0]) and lines[-1] == "[DONE]"
+
+
+async def test_a_secret_may_be_one_part_of_what_is_kept() -> None:
+    credentials = Credentials({})
+    await credentials.vault.put("acme/pair", Secret("wk-7.ws-8"))
+    pair = (
+        AuthHeader("Modal-Key", "NOT_SET", kept_as="acme/pair", part=0),
+        AuthHeader("Modal-Secret", "NOT_SET", kept_as="acme/pair", part=1),
+    )
+    goal = target(Dialect.OPENAI_CHAT, "http://127.0.0.1:9/v1", auth=pair)
+    open_channel = await Channel.connect(Network(VirtualClock()), credentials, goal, "Acme")
+    assert open_channel._auth(goal.url) == {"Modal-Key": "wk-7", "Modal-Secret": "ws-8"}
+
+
+async def test_without_its_secret_nothing_is_sent() -> None:
+    goal = target(Dialect.OPENAI_CHAT, "http://127.0.0.1:9/v1", auth=(AuthHeader("X", "NOT_SET"),))
+    with pytest.raises(AuthenticationFailed):
+        await Channel.connect(Network(VirtualClock()), Credentials({}), goal, "Acme")
