@@ -151,7 +151,7 @@ class ConfigurationPage(Page):
             problem, warning = checked.problems.get(row.key, ""), checked.warnings.get(row.key, "")
             reasons = self._reasons(setting)
             more = " · ".join(part for part in (setting.unit, setting.help) if part)
-            row.tell(setting.change.value, more, problem=problem, warning=warning or reasons)
+            row.tell(setting.change.value, more, problem=problem, warning=warning, aside=reasons)
             if setting.kind is Kind.INSTANCE_TYPE:
                 row.note.display = bool(problem or warning)
 

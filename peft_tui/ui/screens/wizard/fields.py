@@ -131,10 +131,13 @@ class FieldRow(Horizontal):
             yield self.control
         yield self.note
 
-    def tell(self, note: str = "", more: str = "", *, problem: str = "", warning: str = "") -> None:
+    def tell(
+        self, note: str = "", more: str = "", *, problem: str = "", warning: str = "", aside: str = ""
+    ) -> None:
         """Say something beside the field.
 
-        `more` is left out where there is no room for a good part of it; what is wrong is always whole.
+        `more` is left out where there is no room for a good part of it; what is wrong, and an aside on what
+        cannot be chosen, is always whole.
         """
 
         def build(width: int) -> list[Line]:
@@ -142,6 +145,8 @@ class FieldRow(Horizontal):
                 return marked("✖", "bad", problem, width, "bad")
             if warning:
                 return marked("!", "warn", warning, width)
+            if aside:
+                return marked("–", "dim", aside, width, "dim")
             words = f"{note.ljust(_NOTE_CELLS)}{more}" if more and width >= _NOTE_CELLS + 18 else note
             return [(Cell(shortened(words, width), "dim"),)]
 
