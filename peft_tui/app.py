@@ -17,11 +17,14 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from peft_tui.backend import Backend
+from peft_tui.config import Settings
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.text import clean_line
+from peft_tui.ui.keymap import named
+from peft_tui.ui.keymap import problems as keymap_problems
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
-from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, without_colour
+from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, is_theme, without_colour
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
@@ -40,8 +43,9 @@ class PeftTui(App[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", tooltip="What is under way goes on next time."),
-        Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave."),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave.", id="app.leave"),
     ]
+    BINDINGS = named("app", BINDINGS)
 
     trouble: var[str] = var("")
     """Why nothing is being refreshed, in a few words; empty while all is well."""
@@ -54,11 +58,15 @@ class PeftTui(App[None]):
         *,
         sandbox: bool = False,
         adapter: str | None = None,
+        settings: Settings | None = None,
     ) -> None:
         # Without this Textual would turn our colours into greys instead of sending none.
         super().__init__(ansi_color=True if without_colour(os.environ) else None)
         self.sandbox = sandbox
-        self.ascii_only = ascii_only(os.environ)
+        self.settings = settings or Settings()
+        config = self.settings.config
+        always = {"always": True, "never": False}
+        self.ascii_only = always.get(config.ascii, ascii_only(os.environ))
         self.notices: Notices
         self._open_backend = open_backend
         self._adapter = adapter
@@ -67,7 +75,9 @@ class PeftTui(App[None]):
         self._noticing = False
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = choose_theme(os.environ)
+        self.theme = choose_theme(os.environ, "" if config.theme == "auto" else config.theme)
+        if config.keymap:
+            self.set_keymap(config.keymap)
 
     def on_load(self) -> None:
         # The store opens while Textual is still setting itself up.
@@ -107,7 +117,8 @@ class PeftTui(App[None]):
         self.call_after_refresh(self._begin, home, backend)
 
     def _begin(self, home: DeploymentsScreen, backend: Backend) -> None:
-        """After the first frame: the network, and the wizard where it was asked for."""
+        """After the first frame: the network, the wizard where it was asked for, what is wrong."""
+        self._say_what_is_wrong()
         self.run_worker(self._start(backend), group="start", exit_on_error=False)
         if self._adapter is not None:
             home.open_wizard(self._adapter)
@@ -122,6 +133,19 @@ class PeftTui(App[None]):
             self.trouble = "✖ nothing is refreshed"
             words = f"{error.message} {error.hint}".strip()
             self.notify(clean_line(words, 400), severity="error", timeout=10, markup=False)
+
+    def _say_what_is_wrong(self) -> None:
+        """What was not taken of the settings, once and in one toast."""
+        config = self.settings.config
+        wrong = [str(problem) for problem in self.settings.problems]
+        if config.theme != "auto" and not is_theme(config.theme):
+            wrong.append(f"theme: there is none called “{config.theme}”")
+        wrong += keymap_problems(config.keymap)
+        if wrong:
+            words = "\n".join(
+                [*(clean_line(sentence, 200) for sentence in wrong[:5]), "peft-tui config says more"]
+            )
+            self.notify(words, title="Settings", severity="warning", timeout=12, markup=False)
 
     def _say(self, lines: list[Line]) -> None:
         home = self.screen
@@ -194,9 +218,13 @@ class PeftTui(App[None]):
 
 
 def run(
-    open_backend: Callable[[], Awaitable[Backend]], *, sandbox: bool = False, adapter: str | None = None
+    open_backend: Callable[[], Awaitable[Backend]],
+    *,
+    sandbox: bool = False,
+    adapter: str | None = None,
+    settings: Settings | None = None,
 ) -> int:
     """Run the application until it is left; the exit status."""
-    app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter)
-    app.run()
+    app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter, settings=settings)
+    app.run(mouse=app.settings.config.mouse)
     return app.return_code or 0

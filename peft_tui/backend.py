@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock, SystemClock
+from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
@@ -32,9 +33,11 @@ class Backend:
         clock: Clock,
         directory: Path,
         sandbox: EmbeddedSandbox | None,
+        config: Config | None = None,
     ) -> None:
         self.store = store
         self.clock = clock
+        self.config = config or Config()
         self._environ = dict(environ)
         self._sandbox = sandbox
         self._prepared = False
@@ -53,6 +56,7 @@ class Backend:
         environ: Mapping[str, str],
         clock: Clock | None = None,
         sandbox: EmbeddedSandbox | None = None,
+        config: Config | None = None,
     ) -> Backend:
         """Open the store in `directory`.
 
@@ -62,7 +66,7 @@ class Backend:
         Raises:
             ConfigurationInvalid: the store cannot be used.
         """
-        return cls(await Store.open(directory), environ, clock or SystemClock(), directory, sandbox)
+        return cls(await Store.open(directory), environ, clock or SystemClock(), directory, sandbox, config)
 
     async def prepare(self) -> None:
         """Bring up what the workers will talk to, once. The credentials are complete after this."""
@@ -91,6 +95,7 @@ class Backend:
             await self.prepare()
             crew = await asyncio.to_thread(_load_crew)
             self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
+            self._crew.period = float(self.config.refresh_seconds)
         return self._crew
 
     async def close(self) -> None:

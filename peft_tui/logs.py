@@ -28,12 +28,13 @@ class _Redacted(logging.Formatter):
         return redact(super().format(record))
 
 
-def log_to(directory: Path) -> Path:
+def log_to(directory: Path, level: str = "warning") -> Path:
     """Send this program's log to `directory`/peft-tui.log and nothing to the terminal."""
     path = private_dir(directory) / FILE
     handler = _PrivateFile(path, maxBytes=1_000_000, backupCount=2, encoding="utf-8", delay=True)
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("peft_tui")
+    logger.setLevel(level.upper())
     logger.handlers[:] = [handler]
     logger.propagate = False
     return path

@@ -93,6 +93,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "clock": (),
     "redaction": (),
     "paths": ("domain",),
+    "config": (),
     "logs": ("paths", "redaction"),
     "credentials": ("domain", "paths", "redaction", "text"),
     "adapters": ("domain", "text"),
@@ -108,6 +109,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "workers",
         "drivers",
         "clock",
+        "config",
         "credentials",
         "embedded",
         "paths",
@@ -124,10 +126,10 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "paths",
         "credentials",
     ),
-    "app": ("ui", "backend", "domain", "text", "logs", "paths", "services", "store"),
+    "app": ("ui", "backend", "config", "domain", "text", "logs", "paths", "services", "store"),
     "cli": (
         *("app", "backend", "domain", "services", "store", "drivers", "adapters", "clock", "credentials"),
-        *("embedded", "logs", "paths", "sandbox", "text"),
+        *("config", "embedded", "logs", "paths", "sandbox", "text"),
     ),
     "sandbox": (),
 }

@@ -13,12 +13,13 @@ from typing import NoReturn
 from peft_tui import __version__
 from peft_tui.backend import Backend
 from peft_tui.cli import output
+from peft_tui.config import load as load_settings
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.drivers import PLATFORMS
 from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
-from peft_tui.paths import data_dir
+from peft_tui.paths import config_dir, data_dir
 
 COMMANDS = ("deploy", "list", "show", "platforms", "sandbox")
 
@@ -122,7 +123,8 @@ def _run(args: argparse.Namespace) -> int:
 
         return run(args)
     directory = data_dir() / "sandbox" if args.sandbox else data_dir()
-    log_to(directory)
+    settings = load_settings(config_dir(), os.environ)
+    log_to(directory, settings.config.log_level)
     sandbox = EmbeddedSandbox(directory) if args.sandbox else None
     # On the sandbox no key of the person's own is even looked at.
     environ: Mapping[str, str] = {} if sandbox else os.environ
@@ -130,9 +132,10 @@ def _run(args: argparse.Namespace) -> int:
         from peft_tui.app import run as run_application
 
         return run_application(
-            lambda: Backend.open(directory, environ, sandbox=sandbox),
+            lambda: Backend.open(directory, environ, sandbox=sandbox, config=settings.config),
             sandbox=args.sandbox,
             adapter=args.adapter,
+            settings=settings,
         )
     return asyncio.run(_command(args, directory, environ, sandbox))
 

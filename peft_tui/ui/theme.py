@@ -133,10 +133,14 @@ _ASCII = str.maketrans(
 )
 
 
-def choose_theme(environ: Mapping[str, str]) -> str:
-    """The theme for this environment; `PEFT_TUI_THEME` has the last word where it names one."""
-    wanted = environ.get("PEFT_TUI_THEME", "")
-    if wanted in _OURS or wanted in BUILTIN_THEMES:
+def is_theme(name: str) -> bool:
+    return name in _OURS or name in BUILTIN_THEMES
+
+
+def choose_theme(environ: Mapping[str, str], wanted: str = "") -> str:
+    """The theme for this environment; the person's own has the last word where it is one."""
+    wanted = wanted or environ.get("PEFT_TUI_THEME", "")
+    if is_theme(wanted):
         return wanted
     if without_colour(environ) or not _many_colours(environ):
         return ANSI

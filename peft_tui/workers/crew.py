@@ -39,6 +39,8 @@ class Crew:
         self._clock = clock
         self._directory = directory
         self._network = Network(clock)
+        self.period = PERIOD_SECONDS
+        """Between two looks at a platform; taken up when its loop starts."""
         self._drivers: dict[str, Driver] = {}
         self._hub: HuggingFace | None = None
         self._loops: dict[str, Loop] = {}
@@ -139,7 +141,7 @@ class Crew:
         duty = Duty(self._directory, platform)
         while not duty.take():
             await self._clock.sleep(DUTY_SECONDS)
-        loop = Loop(Refresh(platform, driver, self._store, self._clock).tick, PERIOD_SECONDS, self._clock)
+        loop = Loop(Refresh(platform, driver, self._store, self._clock).tick, self.period, self._clock)
         runner = OperationRunner(platform, driver, self._store, self._clock)
         self._loops[platform] = loop
         try:

@@ -30,6 +30,7 @@ from peft_tui.store import Changes
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
+from peft_tui.ui.keymap import named
 from peft_tui.ui.rows import (
     COLUMNS,
     SORTS,
@@ -72,6 +73,7 @@ class DeploymentTable(LiveTable):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "Details", tooltip="All about this deployment."),
     ]
+    BINDINGS = named("deployments", BINDINGS)
 
 
 class DeploymentsScreen(Screen[None]):
@@ -97,6 +99,7 @@ class DeploymentsScreen(Screen[None]):
         Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
         Binding("escape", "back", "Back", tooltip="To the list; then without the filter.", show=False),
     ]
+    BINDINGS = named("deployments", BINDINGS)
 
     def __init__(self, backend: Backend) -> None:
         super().__init__()

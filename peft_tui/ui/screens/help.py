@@ -10,6 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.keys import Action
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
@@ -42,6 +43,7 @@ class HelpScreen(ModalScreen[Action | None]):
         Binding("down", "move(1)", "Down", show=False, priority=True),
         Binding("enter", "pick", "Do it", priority=True),
     ]
+    BINDINGS = named("help", BINDINGS)
 
     def __init__(self, actions: list[Action], *, ascii_only: bool = False) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from textual.dom import DOMNode
 from textual.events import Click, Resize
 from textual.screen import Screen
 
+from peft_tui.ui.keymap import key_name
 from peft_tui.ui.widgets.lines import Line, Lines, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 
@@ -21,18 +22,6 @@ MOST = 8
 
 _EVERYWHERE = {"app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize"}
 """What Textual gives to every screen and nobody looks up."""
-
-_NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "escape": "esc",
-    "pageup": "pgup",
-    "pagedown": "pgdn",
-    "up": "↑",
-    "down": "↓",
-    "left": "←",
-    "right": "→",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +45,6 @@ class Action:
 
     async def run(self, app: App[Any]) -> None:
         await app.run_action(self.action, default_namespace=self.node)
-
-
-def key_name(key: str) -> str:
-    """As it stands on the keyboard: `slash` → `/`."""
-    *modifiers, last = key.split("+")
-    if modifiers == ["shift"] and len(last) == 1:
-        return last.upper()
-    return "+".join([*modifiers, _NAMES.get(last, last)])
 
 
 def actions_in_force(screen: Screen[Any]) -> list[Action]:

@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from peft_tui.ui.keymap import named
 from peft_tui.ui.theme import plain
 from peft_tui.ui.widgets.live_table import Cell
 
@@ -143,6 +144,7 @@ class Lines(ScrollView, can_focus=False, inherit_bindings=False):
         Binding("home,g", "scroll_by(-10000)", "First", show=False),
         Binding("end,G", "scroll_by(10000)", "Last", show=False),
     ]
+    BINDINGS = named("text", BINDINGS)
 
     ascii_only: reactive[bool] = reactive(False, init=False)
     """Draw nothing that a plain font lacks."""
