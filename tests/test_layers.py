@@ -200,6 +200,8 @@ def test_the_command_line_loads_the_application_only_when_it_opens_it() -> None:
         ("rich", ("ui", "app")),
         ("httpx", ("drivers",)),
         ("aiohttp", ("sandbox",)),
+        ("grpclib", ("sandbox", "drivers")),
+        ("modal_proto", ("sandbox", "drivers")),
         ("pydantic", ("drivers", "services", "sandbox")),
         ("aiosqlite", ("store",)),
         ("keyring", ("credentials",)),
@@ -247,6 +249,10 @@ HEAVY = {
     "ssl",
     "together",
     "replicate",
+    "modal",
+    "modal_proto",
+    "grpclib",
+    "google",
 }
 
 
@@ -262,6 +268,7 @@ HEAVY = {
             HEAVY - {"ssl"},
         ),
         ("import peft_tui.sandbox", {"textual", "httpx", "aiosqlite"}),
+        ("import peft_tui.sandbox.server", {"textual", "httpx", "modal", "modal_proto", "grpclib", "google"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

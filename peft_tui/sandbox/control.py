@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+import peft_tui.sandbox.modal.billing as modal_billing
 import peft_tui.sandbox.predibase.billing as predibase_billing
 import peft_tui.sandbox.replicate.billing as replicate_billing
 import peft_tui.sandbox.together.billing as together_billing
@@ -17,6 +18,7 @@ from peft_tui.sandbox import hubrepos
 from peft_tui.sandbox.clock import iso
 from peft_tui.sandbox.faults import parse_fault
 from peft_tui.sandbox.ledger import Bill
+from peft_tui.sandbox.modal.state import PROXY_TOKEN, TOKENS
 from peft_tui.sandbox.predibase.state import ACME_TOKEN as ACME_PREDIBASE
 from peft_tui.sandbox.predibase.state import GLOBEX_TOKEN as GLOBEX_PREDIBASE
 from peft_tui.sandbox.replicate.state import ACME_TOKEN, GLOBEX_TOKEN
@@ -24,10 +26,14 @@ from peft_tui.sandbox.together.state import ACME_KEY, ACME_ORG_KEY, GLOBEX_KEY
 from peft_tui.sandbox.web import read_json, world_of
 from peft_tui.sandbox.world import World
 
-PLATFORMS = ("together", "replicate", "predibase", "huggingface")
+PLATFORMS = ("together", "replicate", "modal", "predibase", "huggingface")
 CREDENTIALS = {
     "together": {"acme": ACME_KEY, "acme-organization": ACME_ORG_KEY, "globex": GLOBEX_KEY},
     "replicate": {"acme": ACME_TOKEN, "globex": GLOBEX_TOKEN},
+    "modal": {
+        **{name: " ".join(pair) for name, pair in TOKENS.items()},
+        "acme-proxy-token": " ".join(PROXY_TOKEN),
+    },
     "predibase": {"acme": ACME_PREDIBASE, "globex": GLOBEX_PREDIBASE},
     "huggingface": {"acme": hubrepos.HF_TOKEN},
 }
@@ -77,6 +83,7 @@ def bills(world: World) -> list[Bill]:
     return [
         *together_billing.bills(world),
         *replicate_billing.bills(world),
+        *modal_billing.bills(world),
         *predibase_billing.bills(world),
     ]
 
@@ -220,6 +227,7 @@ async def populate(request: web.Request) -> web.StreamResponse:
     makers = {
         "together": together_billing.populate,
         "replicate": replicate_billing.populate,
+        "modal": modal_billing.populate,
         "predibase": predibase_billing.populate,
     }
     if platform not in makers:
@@ -236,9 +244,11 @@ def _knobs(world: World, platform: str) -> Any:
             return world.together.knobs
         case "replicate":
             return world.replicate.knobs
+        case "modal":
+            return world.modal.knobs
         case "predibase":
             return world.predibase.knobs
-    raise Malformed("Knobs exist for together, replicate and predibase.")
+    raise Malformed("Knobs exist for together, replicate, modal and predibase.")
 
 
 @_forgiving

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,13 @@ from aiohttp import web
 
 Action = Literal["status", "delay", "hang", "reset_before", "reset_after", "slow_body", "garbage"]
 ACTIONS: tuple[str, ...] = get_args(Action)
+
+# The names of gRPC's statuses, without OK.
+GRPC_STATUSES = (
+    "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+    "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
 
 GARBAGE = b"<html><body>\xff\xfe\x00 upstream connect error or disconnect/reset before headers"
 
@@ -44,10 +52,12 @@ class Fault:
     Attributes:
         action: What happens.
         platform: Only calls to this platform; None for all.
-        match: `<METHOD path-glob>` against the vendor's own path, without the sandbox's prefix.
+        match: `<METHOD path-glob>` against the vendor's own path, without the sandbox's prefix; for a
+            gRPC call `RPC <name-glob>`.
         nth: The first matching call that is hit, counted from 1 when the fault was added.
         times: How many calls are hit; None for all that follow.
-        code: `status`: the HTTP status.
+        code: `status`: the HTTP status; a gRPC call answers with the status that is nearest.
+        grpc: `status`: the gRPC status by name, given as `code`: `"UNAVAILABLE"`.
         body: `status`: JSON value or text of the answer; `garbage`: text of the answer.
         headers: `status` and `garbage`: headers of the answer.
         seconds: `delay`: real seconds before the work; `slow_body`: real seconds the body takes.
@@ -62,6 +72,7 @@ class Fault:
     nth: int = 1
     times: int | None = 1
     code: int = 500
+    grpc: str = ""
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 1.0
@@ -94,7 +105,7 @@ def parse_fault(data: object) -> Fault:
     if not isinstance(data, dict):
         raise ValueError("A fault is a JSON object.")
     data = _plain(data)
-    known = set(Fault.__dataclass_fields__) - {"seen", "hits"}
+    known = set(Fault.__dataclass_fields__) - {"seen", "hits", "grpc"}
     if unknown := sorted(set(data) - known):
         raise ValueError(f"Unknown field {unknown[0]!r}; known are {', '.join(sorted(known))}.")
     action = data.get("action")
@@ -105,8 +116,14 @@ def parse_fault(data: object) -> Fault:
         fault.platform = _typed(data, "platform", str)
     if "match" in data:
         fault.match = _typed(data, "match", str)
+        if re.fullmatch(r"[A-Z][a-z]\w*", fault.match):
+            # The name of a gRPC call alone.
+            fault.match = f"RPC {fault.match}"
         if " " not in fault.match:
-            raise ValueError("'match' is '<METHOD path-glob>', for example 'POST /v2/projects/*/endpoints'.")
+            raise ValueError(
+                "'match' is '<METHOD path-glob>', for example 'POST /v2/projects/*/endpoints', "
+                "or the name of a gRPC call."
+            )
     if "nth" in data:
         fault.nth = _typed(data, "nth", int)
         if fault.nth < 1:
@@ -115,7 +132,11 @@ def parse_fault(data: object) -> Fault:
         fault.times = None if data["times"] is None else _typed(data, "times", int)
         if fault.times is not None and fault.times < 1:
             raise ValueError("'times' must be at least 1, or null for every call.")
-    if "code" in data:
+    if isinstance(data.get("code"), str):
+        if data["code"] not in GRPC_STATUSES:
+            raise ValueError(f"'code' must be an HTTP status or one of {', '.join(GRPC_STATUSES)}.")
+        fault.grpc = data["code"]
+    elif "code" in data:
         fault.code = _typed(data, "code", int)
         if not 200 <= fault.code <= 599:
             raise ValueError("'code' must be an HTTP status from 200 to 599.")

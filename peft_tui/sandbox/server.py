@@ -1,4 +1,4 @@
-"""The sandbox as servers on a socket: one port for all clouds, one for Replicate's streams."""
+"""The sandbox as servers on sockets: one port for all clouds, one for Replicate's streams, one for gRPC."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from peft_tui.sandbox import control, faults, hub
 from peft_tui.sandbox.clock import Clock
 from peft_tui.sandbox.hubrepos import HF_TOKEN
+from peft_tui.sandbox.modal import routes as modal_routes
+from peft_tui.sandbox.modal.proxy import refuse as modal_refusal
+from peft_tui.sandbox.modal.state import ACME as MODAL_ACME
+from peft_tui.sandbox.modal.state import TOKENS as MODAL_TOKENS
 from peft_tui.sandbox.predibase import routes as predibase_routes
 from peft_tui.sandbox.predibase.errors import refuse as predibase_refusal
 from peft_tui.sandbox.predibase.state import ACME_TOKEN as ACME_PREDIBASE
@@ -27,6 +31,9 @@ from peft_tui.sandbox.together.errors import refuse as together_refusal
 from peft_tui.sandbox.together.state import ACME_KEY
 from peft_tui.sandbox.web import STREAM_PORT, WORLD, Refusal, world_of
 from peft_tui.sandbox.world import LoggedRequest, World, fresh_data
+
+if TYPE_CHECKING:
+    from peft_tui.sandbox.modal.service import RpcServer
 
 log = logging.getLogger("peft_tui.sandbox")
 
@@ -109,6 +116,8 @@ def _refusal(platform: str, status: int, message: str) -> Refusal:
             return together_refusal(status, message)
         case "replicate":
             return replicate_refusal(status, message)
+        case "modal":
+            return modal_refusal(status, message)
         case "predibase":
             return predibase_refusal(status, message)
     return hub.refuse(status, message)
@@ -125,6 +134,7 @@ def make_app(world: World, stream_port: list[int]) -> web.Application:
     app.add_routes(control.routes())
     app.add_routes(together_routes.routes("/together"))
     app.add_routes(replicate_routes.routes("/replicate"))
+    app.add_routes(modal_routes.routes("/modal"))
     app.add_routes(predibase_routes.routes("/predibase"))
     app.add_routes(hub.routes("/huggingface"))
     return app
@@ -161,6 +171,8 @@ class Sandbox:
     ) -> None:
         self._port = port
         self._stream_port: list[int] = [0]
+        self._rpc_port = 0
+        self._rpc: RpcServer | None = None
         self._runners: list[web.AppRunner] = []
         path = Path(state) if state is not None else None
         data = load(path, speed) if path is not None else None
@@ -195,6 +207,11 @@ class Sandbox:
             "TOGETHER_PROJECT_ID": "proj_acme",
             "REPLICATE_BASE_URL": f"{self.url}/replicate",
             "REPLICATE_API_TOKEN": ACME_TOKEN,
+            "MODAL_SERVER_URL": f"http://{HOST}:{self._rpc_port}",
+            "MODAL_TOKEN_ID": MODAL_TOKENS[MODAL_ACME][0],
+            "MODAL_TOKEN_SECRET": MODAL_TOKENS[MODAL_ACME][1],
+            # A file of the person's own must not be mixed with these.
+            "MODAL_CONFIG_PATH": "/nonexistent/modal.toml",
             "PREDIBASE_GATEWAY": f"{self.url}/predibase",
             "PREDIBASE_SERVING_URL": f"{self.url}/predibase",
             "PREDIBASE_API_TOKEN": ACME_PREDIBASE,
@@ -218,6 +235,23 @@ class Sandbox:
             self._stream_port[0] = await self._listen(streams, wanted if wanted < 65536 else 0)
         except PortBusy:
             self._stream_port[0] = await self._listen(make_stream_app(self.world), 0)
+        await self._listen_rpc()
+
+    async def _listen_rpc(self) -> None:
+        # Imported here: protocol buffers and gRPC are not needed to look at the sandbox's declarations.
+        from peft_tui.sandbox.modal.service import RpcServer
+
+        wanted = self._rpc_port or self._port + 2
+        for port in (wanted if wanted < 65536 else 0, 0):
+            server = RpcServer(self.world, f"{self.url}/modal")
+            try:
+                self._rpc_port = await server.start(HOST, port)
+            except OSError:
+                if port == 0:
+                    raise
+                continue
+            self._rpc = server
+            return
 
     async def _listen(self, app: web.Application, port: int) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
@@ -239,6 +273,9 @@ class Sandbox:
     async def stop(self) -> None:
         """Stop listening and save; open connections are cut."""
         runners, self._runners = self._runners, []
+        if self._rpc is not None:
+            await self._rpc.stop()
+            self._rpc = None
         for runner in runners:
             await runner.cleanup()
         if self._saver is not None:

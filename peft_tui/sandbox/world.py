@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from peft_tui.sandbox.clock import Clock
 from peft_tui.sandbox.faults import Fault
+from peft_tui.sandbox.modal.state import ModalState
+from peft_tui.sandbox.modal.state import fresh as fresh_modal
 from peft_tui.sandbox.predibase.catalog import fresh as fresh_predibase
 from peft_tui.sandbox.predibase.state import PredibaseState
 from peft_tui.sandbox.replicate.seed import fresh as fresh_replicate
@@ -43,6 +45,7 @@ class WorldData:
     faults: list[Fault] = field(default_factory=list)
     together: TogetherState = field(default_factory=TogetherState)
     replicate: ReplicateState = field(default_factory=ReplicateState)
+    modal: ModalState = field(default_factory=ModalState)
     predibase: PredibaseState = field(default_factory=PredibaseState)
 
 
@@ -53,6 +56,7 @@ def fresh_data(seed: int, now: float) -> WorldData:
         now=now,
         together=fresh_together(),
         replicate=fresh_replicate(now),
+        modal=fresh_modal(now),
         predibase=fresh_predibase(now),
     )
 
@@ -75,6 +79,11 @@ class World:
     def replicate(self) -> ReplicateState:
         """The Replicate cloud."""
         return self.data.replicate
+
+    @property
+    def modal(self) -> ModalState:
+        """The Modal cloud."""
+        return self.data.modal
 
     @property
     def predibase(self) -> PredibaseState:
