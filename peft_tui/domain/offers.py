@@ -120,6 +120,8 @@ class CredentialField:
     title: str
     secret: bool = True
     required: bool = True
+    default: str = ""
+    """What is used when nothing is given: the address of an API."""
 
 
 @dataclass(frozen=True, slots=True)

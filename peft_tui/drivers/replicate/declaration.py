@@ -16,6 +16,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.operation import AWAIT_ACTIVE
 from peft_tui.domain.spec import DeploymentSpec, Settings
 
+HOST = "https://api.replicate.com"
 SETTINGS = (
     Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.REDEPLOY),
     Setting(
@@ -115,7 +116,7 @@ CAPABILITIES = Capabilities(
     best_for="a packaged model or merged checkpoint that may sleep; billed by the second",
     credentials=(
         CredentialField("REPLICATE_API_TOKEN", "API token"),
-        CredentialField("REPLICATE_BASE_URL", "API address", secret=False, required=False),
+        CredentialField("REPLICATE_BASE_URL", "API address", secret=False, required=False, default=HOST),
     ),
     sources={
         SourceKind.HUGGING_FACE: "a merged checkpoint, imported with cog-vllm",

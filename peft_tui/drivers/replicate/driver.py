@@ -26,7 +26,7 @@ from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.replicate import inference, states
-from peft_tui.drivers.replicate.declaration import CAPABILITIES
+from peft_tui.drivers.replicate.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.replicate.steps import NOTHING, STEPS
 from peft_tui.drivers.replicate.wire import (
     AccountWire,
@@ -45,7 +45,6 @@ from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
 
-HOST = "https://api.replicate.com"
 MAX_PAGES = 200
 
 

@@ -16,6 +16,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.operation import AWAIT_ACTIVE
 from peft_tui.domain.spec import DeploymentSpec, Settings
 
+HOST = "https://api.together.ai"
 MERGE, ATTACH = "merge", "attach"
 
 SETTINGS = (
@@ -149,7 +150,7 @@ CAPABILITIES = Capabilities(
     credentials=(
         CredentialField("TOGETHER_API_KEY", "API key"),
         CredentialField("TOGETHER_PROJECT_ID", "project id", secret=False, required=False),
-        CredentialField("TOGETHER_BASE_URL", "API address", secret=False, required=False),
+        CredentialField("TOGETHER_BASE_URL", "API address", secret=False, required=False, default=HOST),
     ),
     sources={
         SourceKind.DIRECTORY: "uploaded from here",

@@ -23,7 +23,7 @@ from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.together import catalog, inference, states
-from peft_tui.drivers.together.declaration import CAPABILITIES
+from peft_tui.drivers.together.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
 from peft_tui.drivers.together.wire import (
     Deployment,
@@ -44,7 +44,6 @@ from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
 
-HOST = "https://api.together.ai"
 INFERENCE = "https://api-inference.together.ai/v1"
 PAGE = 500
 """The largest page that a list gives."""
