@@ -15,7 +15,8 @@ from typing import Any
 from peft_tui.backend import PASSPHRASE, Backend
 from peft_tui.cli.output import data, line, table, talk
 from peft_tui.credentials import Place
-from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError
+from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError, TimedOut
+from peft_tui.domain.offers import Account
 from peft_tui.services.credentials import (
     Holder,
     Whereabouts,
@@ -143,9 +144,7 @@ async def _open_file(backend: Backend, why: str) -> None:
     if vault.is_locked:
         await backend.credentials.unlock(await _read("Passphrase of the encrypted file: "))
         return
-    talk(
-        f"The keyring cannot be used ({why}). A passphrase seals a file instead; without it nobody reads it."
-    )
+    talk(f"The keyring cannot be used ({why}). A file sealed with a passphrase takes its place.")
     passphrase = await _read("A new passphrase: ")
     if passphrase != await _read("Once more: "):
         raise ConfigurationInvalid("The two are not the same.", hint="Nothing was kept.")
@@ -219,10 +218,11 @@ async def _ask(backend: Backend, holder: Holder) -> tuple[dict[str, Any], PeftTu
             answer = await backend.answer(Question(holder.key, Topic.CHECK))
     except TimeoutError:
         pass
-    error = answer.error if answer else PeftTuiError(f"{holder.title} did not answer in time.")
-    if error is not None or answer is None:
-        return {**result, "ok": False, "error": error.as_dict() if error else None}, error
-    account = answer.value
+    if answer is None or answer.value is None:
+        late = TimedOut(f"{holder.title} did not answer in time.", hint="Try again, or: peft-tui doctor")
+        error = answer.error if answer is not None and answer.error is not None else late
+        return {**result, "ok": False, "error": error.as_dict()}, error
+    account: Account = answer.value
     source = backend.credentials.place(holder.fields[0].env)
     words = " · ".join(part for part in (account.title or account.id, account.detail) if part)
     return {**result, "ok": True, "account": words, "account_id": account.id, "source": source}, None
