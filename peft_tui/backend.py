@@ -12,6 +12,7 @@ from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
+from peft_tui.services.life import LifeService
 from peft_tui.services.lookups import Answer, Lookups, Question
 from peft_tui.store import Store
 
@@ -45,6 +46,7 @@ class Backend:
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
         self.deployments = DeploymentService(store, clock)
+        self.life = LifeService(store, clock)
         self.lookups = Lookups(store)
         self._directory = directory
         self._crew: Crew | None = None
