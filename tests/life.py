@@ -26,8 +26,6 @@ from peft_tui.sandbox import Sandbox
 from peft_tui.workers.operations import OperationRunner
 from peft_tui.workers.refresh import Refresh
 
-ROUNDS = 700
-"""Of two seconds each: longer than anything a platform asks to wait for."""
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
@@ -92,7 +90,7 @@ class Life:
     async def intend(self, source: AdapterSource, **settings: Value) -> Deployment:
         """Write the intent of a create with the defaults and `settings`."""
         chosen = {**capabilities(self.platform).defaults(), **settings}
-        base = LLAMA if self.platform == "together" else ""
+        base = "" if self.platform == "replicate" else LLAMA
         spec = DeploymentSpec("bot", self.platform, source, base, chosen)
         return await self.backend.deployments.deploy(spec)
 
@@ -101,7 +99,7 @@ class Life:
         dropped where it is, as by a kill, and a new runner stands ready."""
         running = asyncio.create_task(self.runner.run())
         try:
-            for _ in range(ROUNDS):
+            for _ in range(400):
                 if until_requests is not None and len(self.sandbox.world.data.requests) >= until_requests:
                     break
                 operation = (await self.backend.store.operations.of_deployment(deployment.id))[0]

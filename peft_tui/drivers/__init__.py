@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peft_tui.drivers.protocol import Driver
     from peft_tui.drivers.transport import Network
 
-_DRIVERS = {"together": "TogetherDriver", "replicate": "ReplicateDriver"}
+_DRIVERS = {"together": "TogetherDriver", "replicate": "ReplicateDriver", "predibase": "PredibaseDriver"}
 PLATFORMS = tuple(_DRIVERS)
 
 

@@ -166,6 +166,7 @@ def retry_after(headers: Mapping[str, str], body: Any, now: datetime, limited: b
     if limited:
         # It stands in every answer of who sends it; only where the rate is the trouble it is one to wait for.
         candidates.append(_number(headers.get("ratelimit-reset")))
+        candidates.append(_number(headers.get("x-ratelimit-reset")))
     return next((s for s in candidates if s is not None and 0 <= s <= LONGEST_WAIT), None)
 
 

@@ -17,12 +17,14 @@ from tests.life import Life, at_platform, directory, hub, life
 Scene = tuple[str, Callable[[Path], AdapterSource], dict[str, Any]]
 H100 = {"instance_type": "1xnvidia-h100-80gb"}
 L40S = {"instance_type": "gpu-l40s"}
+A10G = {"instance_type": "a10_24gb_100"}
 SCENES: dict[str, Scene] = {
     "together, directory": ("together", directory, H100),
     "together, hub": ("together", lambda _: hub("acme/support-r16"), H100),
     "together, attached": ("together", directory, {**H100, "serving": "attach"}),
     "replicate, model": ("replicate", lambda _: at_platform("acme/llm-support"), L40S),
     "replicate, import": ("replicate", lambda _: hub("acme/llm-support-merged"), L40S),
+    "predibase, directory": ("predibase", directory, A10G),
 }
 IDS = re.compile(r"(ep|ml|dep|upl|proj|dad)_[a-z0-9]+|[0-9a-f]{64}|/_objects/.*|bot-[0-9a-f]{8}")
 

@@ -1,5 +1,4 @@
-"""The steps of a create at Replicate, each with the look-up for what a lost answer left behind; those on a
-deployment that exists are in `verbs.py`."""
+"""The steps of a create at Replicate, each with the look-up for what a lost answer left behind."""
 
 from __future__ import annotations
 
@@ -125,7 +124,8 @@ async def _find_deployment(driver: ReplicateDriver, context: StepContext) -> Out
         body = await driver.http.get(f"/v1/deployments/{owner}/{context.remote_name}")
     except NotFound:
         return None
-    return _made(parse(Deployment, body, driver.title))
+    found = parse(Deployment, body, driver.title)
+    return {"deployment": f"{found.owner}/{found.name}"}
 
 
 async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
@@ -138,13 +138,8 @@ async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
         "min_instances": spec.min_instances,
         "max_instances": spec.max_instances,
     }
-    answer = await driver.http.request("POST", "/v1/deployments", body=body)
-    return _made(made(Deployment, answer, driver.title))
-
-
-def _made(found: Deployment) -> Outputs:
-    name = f"{found.owner}/{found.name}"
-    return {"deployment": name, "remote_id": name}
+    found = made(Deployment, await driver.http.request("POST", "/v1/deployments", body=body), driver.title)
+    return {"deployment": f"{found.owner}/{found.name}"}
 
 
 async def _find_probe(driver: ReplicateDriver, context: StepContext) -> Outputs | None:

@@ -1,0 +1,1 @@
+"""Predibase: adapters in numbered repositories, deployments that serve any adapter of their base."""
