@@ -217,6 +217,13 @@ class PeftTui(App[None]):
             await self._backend.close()
 
 
+def key_names() -> dict[str, str]:
+    """What a keymap can name, with the default keys."""
+    from peft_tui.ui.keymap import all_names
+
+    return all_names()
+
+
 def run(
     open_backend: Callable[[], Awaitable[Backend]],
     *,

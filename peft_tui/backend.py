@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peft_tui.clock import Clock, SystemClock
 from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
-from peft_tui.services.lookups import Lookups
+from peft_tui.services.life import LifeService
+from peft_tui.services.lookups import Answer, Lookups, Question
 from peft_tui.store import Store
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Backend:
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
         self.deployments = DeploymentService(store, clock)
+        self.life = LifeService(store, clock)
         self.lookups = Lookups(store)
         self._directory = directory
         self._crew: Crew | None = None
@@ -84,6 +86,13 @@ class Backend:
     async def refresh_once(self) -> None:
         """Ask every platform that has credentials once, and return when all have answered or failed."""
         await (await self._crew_of_mine()).refresh_once()
+
+    async def answer(self, question: Question) -> Answer[Any]:
+        """Have one question answered now, without starting the loops."""
+        await (await self._crew_of_mine()).answer(question)
+        found = await self.lookups.answer(question)
+        assert found is not None
+        return found
 
     def refresh_now(self) -> None:
         """Have the running loops ask again at once. Nothing happens before `start`."""

@@ -145,6 +145,9 @@ class ScriptedDriver:
         self.accounts: deque[PeftTuiError] = deque()
         self.lists: deque[PeftTuiError | Sequence[RemoteDeployment]] = deque()
         """Answers of `deployments`; the last one stays."""
+        self.existing: set[str] = set()
+        """Remote ids that are there, whatever the list says."""
+        self.denials: deque[PeftTuiError] = deque()
         self.reasons: deque[str | PeftTuiError] = deque()
         self.unique_names = False
         """True: what is made twice is refused with `Conflict`."""
@@ -200,6 +203,12 @@ class ScriptedDriver:
             raise reason
         said = remote.observation
         return Observation(said.status, said.observed_at, said.platform_status, reason)
+
+    async def exists(self, remote_id: str) -> bool:
+        self.calls.append(f"exists {remote_id}")
+        if self.denials:
+            raise self.denials.popleft()
+        return remote_id in self.existing
 
     def repeatable(self, step: str) -> bool:
         return step in self.repeatables

@@ -26,6 +26,8 @@ from peft_tui.sandbox import Sandbox
 from peft_tui.workers.operations import OperationRunner
 from peft_tui.workers.refresh import Refresh
 
+ROUNDS = 700
+"""Of two seconds each: longer than anything a platform asks to wait for."""
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 
 
@@ -99,7 +101,7 @@ class Life:
         dropped where it is, as by a kill, and a new runner stands ready."""
         running = asyncio.create_task(self.runner.run())
         try:
-            for _ in range(400):
+            for _ in range(ROUNDS):
                 if until_requests is not None and len(self.sandbox.world.data.requests) >= until_requests:
                     break
                 operation = (await self.backend.store.operations.of_deployment(deployment.id))[0]

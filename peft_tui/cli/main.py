@@ -21,7 +21,7 @@ from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
 from peft_tui.paths import config_dir, data_dir
 
-COMMANDS = ("deploy", "list", "show", "platforms", "sandbox")
+COMMANDS = ("deploy", "list", "show", "platforms", "credentials", "config", "doctor", "sandbox")
 
 EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
 6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
@@ -107,6 +107,15 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
         reading.add_argument("--json", action="store_true")
     platforms = commands.add_parser("platforms", help="what each platform supports", epilog=EXIT)
     platforms.add_argument("--json", action="store_true")
+    keys = commands.add_parser(
+        "credentials", help="where each secret comes from; set, delete, check", epilog=EXIT
+    )
+    if command == "credentials":
+        from peft_tui.cli.credentials import add_arguments as add_credentials_arguments
+
+        add_credentials_arguments(keys)
+    config = commands.add_parser("config", help="the settings in force, with comments", epilog=EXIT)
+    config.add_argument("--json", action="store_true", help="with their schema")
     sandbox = commands.add_parser(
         "sandbox", help="the sandbox's servers alone, in the foreground", epilog=EXIT
     )
@@ -125,6 +134,10 @@ def _run(args: argparse.Namespace) -> int:
     directory = data_dir() / "sandbox" if args.sandbox else data_dir()
     settings = load_settings(config_dir(), os.environ)
     log_to(directory, settings.config.log_level)
+    if args.command == "config":
+        from peft_tui.cli.configuration import configuration
+
+        return configuration(settings, args)
     sandbox = EmbeddedSandbox(directory) if args.sandbox else None
     # On the sandbox no key of the person's own is even looked at.
     environ: Mapping[str, str] = {} if sandbox else os.environ
@@ -156,12 +169,14 @@ async def _command(
 
 
 def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int]]:
+    from peft_tui.cli.credentials import credentials
     from peft_tui.cli.deploy import deploy
     from peft_tui.cli.listing import list_all, show
 
     verbs: dict[str, Callable[[Backend, argparse.Namespace], Awaitable[int]]] = {
         "deploy": deploy,
         "list": list_all,
+        "credentials": credentials,
         "show": show,
     }
     return verbs[command]

@@ -37,9 +37,9 @@ class _Key:
 class SealedFile:
     """All methods take time (the disk, scrypt): for a thread, never for the event loop."""
 
-    def __init__(self, path: Path, cost: int = COST) -> None:
+    def __init__(self, path: Path, cost: int | None = None) -> None:
         self.path = path
-        self._cost = cost
+        self._cost = cost or COST
         self._key: _Key | None = None
 
     @property

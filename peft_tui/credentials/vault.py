@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from peft_tui.credentials.ring import Ring, RingFailed
-from peft_tui.credentials.sealed import COST, FILE, SealedFile
+from peft_tui.credentials.sealed import FILE, SealedFile
 from peft_tui.credentials.secret import Secret
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import private_dir, replace_file
@@ -53,7 +53,12 @@ class Vault:
     """
 
     def __init__(
-        self, directory: Path | None, ring: Ring | None = None, *, passphrase: str = "", cost: int = COST
+        self,
+        directory: Path | None,
+        ring: Ring | None = None,
+        *,
+        passphrase: str = "",
+        cost: int | None = None,
     ) -> None:
         """Without a directory nothing is kept beyond this session, and nothing is looked at."""
         self._directory = directory

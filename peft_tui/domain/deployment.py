@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from peft_tui.domain.operation import Operation
+from peft_tui.domain.operation import Operation, OperationKind
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Condition, Observation, Status
 
@@ -41,7 +41,9 @@ class Deployment:
     listed: bool = False
     """The platform's last list had it."""
     operation: Operation | None = None
-    """The newest one that has not ended, else the newest that failed."""
+    """The one that is under way or next, else the newest if that has failed."""
+    start_bounds: tuple[int, int] | None = None
+    """The last minimum and maximum that were not those of a stopped one: what it is started with."""
 
     @property
     def name(self) -> str:
@@ -67,7 +69,21 @@ class Deployment:
         """Nothing of it is left at the platform, or ever was: its name is free again."""
         if self.observation is not None:
             return self.observation.condition is Condition.GONE
-        return self.operation is not None and self.operation.state.ended and not self.operation.made_something
+        create = self.operation if self.operation and self.operation.kind is OperationKind.CREATE else None
+        return create is not None and create.state.ended and not create.made_something
+
+    @property
+    def under_way(self) -> Operation | None:
+        """The operation that has not ended."""
+        return self.operation if self.operation and not self.operation.state.ended else None
+
+    @property
+    def bounds_to_start(self) -> tuple[int, int] | None:
+        """Minimum and maximum for a start; None when they were never known."""
+        if self.start_bounds is not None:
+            return self.start_bounds
+        low, high = self.spec.min_instances, self.spec.max_instances
+        return (low, high) if high > 0 else None
 
     @property
     def condition(self) -> Condition:

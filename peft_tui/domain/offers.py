@@ -7,14 +7,14 @@ a platform that is new to the program needs no change in any of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price
-from peft_tui.domain.operation import OperationKind
+from peft_tui.domain.operation import OperationKind, OperationStep
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 
 
@@ -120,6 +120,8 @@ class CredentialField:
     title: str
     secret: bool = True
     required: bool = True
+    default: str = ""
+    """What is used when nothing is given: the address of an API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,11 @@ Plan = Callable[[DeploymentSpec, Settings], tuple[PlannedStep, ...]]
 """The steps of an operation on something that exists: the spec as it will be, and what is changed of it."""
 
 
+def planned(steps: Iterable[PlannedStep]) -> tuple[OperationStep, ...]:
+    """The same as steps of an operation that nothing was done of yet."""
+    return tuple(OperationStep(seq, step.key, step.title, bills=step.bills) for seq, step in enumerate(steps))
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """Everything the rest of the program may know about a platform without asking it."""
@@ -183,6 +190,12 @@ class Capabilities:
     """The others, each with the reason."""
     reference: str = ""
     """Pattern of what lies at the platform already, as a person would name it; empty when there is none."""
+    failed_is_final: str = ""
+    """Why what has failed cannot be started again; empty where it can."""
+    patience: Mapping[str, float] = field(default_factory=dict)
+    """By watched step: after how many seconds waiting for it is worth a word."""
+    leaves: Callable[[DeploymentSpec], str] = lambda spec: ""
+    """What a delete does not take away, for a person; empty when nothing is left."""
     no_events: str = ""
     """Why the platform tells no events of a deployment; empty where it does."""
     no_logs: str = ""

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from peft_tui.domain.spec import Settings
+
 AWAIT_ACTIVE = "await_active"
 AWAIT_STOPPED = "await_stopped"
 AWAIT_GONE = "await_gone"
@@ -81,6 +83,10 @@ class Operation:
     steps: tuple[OperationStep, ...] = ()
     error: Mapping[str, Any] | None = None
     """`PeftTuiError.as_dict()` of what ended it, or of what it is being retried for."""
+    changes: Settings = field(default_factory=dict)
+    """Of an update or a start: the settings that are different afterwards; an empty text takes one away."""
+    given_up: bool = False
+    """A person wants it no more: nothing further of it is sent, and what was sent is looked up."""
 
     @property
     def current(self) -> OperationStep | None:
@@ -94,6 +100,11 @@ class Operation:
         for step in self.steps:
             merged.update(step.outputs)
         return merged
+
+    @property
+    def begun(self) -> bool:
+        """True when any step was ever sent: only then can there be something at the platform."""
+        return any(step.started_at is not None for step in self.steps)
 
     @property
     def made_something(self) -> bool:

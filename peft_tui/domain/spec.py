@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from peft_tui.domain.adapter import AdapterSource
 
@@ -20,6 +20,15 @@ class DeploymentSpec:
     source: AdapterSource
     base_model: str = ""
     settings: Settings = field(default_factory=dict)
+
+    def changed(self, changes: Settings) -> DeploymentSpec:
+        """The same with other settings; an empty text takes one away."""
+        settings = {key: value for key, value in {**self.settings, **changes}.items() if value != ""}
+        return replace(self, settings=settings)
+
+    def named(self, name: str) -> DeploymentSpec:
+        """The same under another name."""
+        return replace(self, name=name)
 
     def integer(self, key: str, default: int = 0) -> int:
         value = self.settings.get(key)

@@ -76,6 +76,19 @@ class Observation:
         )
 
 
+def gone(now: datetime, reason: str) -> Observation:
+    """What is observed of something that the platform does not have."""
+    return Observation(
+        Status.STOPPED,
+        now,
+        platform_status="not listed",
+        reason=reason,
+        condition=Condition.GONE,
+        billed_instances=0,
+        usd_per_hour=Decimal(0),
+    )
+
+
 GLYPHS: dict[Status, str] = {
     Status.PENDING: "○",
     Status.DEPLOYING: "◌",

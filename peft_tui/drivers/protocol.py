@@ -49,7 +49,8 @@ class StepContext:
     """As it will be when the operation is done."""
     remote_name: str
     outputs: Outputs
-    """Of all finished steps."""
+    """Of all finished steps of this operation. `remote_id` in them is written down as the deployment's;
+    `absent` (true) says that the platform has no such deployment."""
     started_at: datetime
     """When this step was first sent: nothing older can be its doing."""
     clock: Clock
@@ -58,7 +59,9 @@ class StepContext:
     remote_id: str = ""
     """The platform's own id of the deployment, once it is known; a create begins without."""
     changes: Settings = field(default_factory=dict)
-    """Of an update or a start: the settings that are to be different afterwards."""
+    """Of an update or a start: the settings that are to be different; an empty text takes one away."""
+    made: Outputs = field(default_factory=dict)
+    """What the steps of its create left, where it was made here: for cleaning up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,10 @@ class Driver(Protocol):
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         """The same observation with the platform's reason, where the list has none."""
+        ...
+
+    async def exists(self, remote_id: str) -> bool:
+        """Asked for by its id. False only when the platform says itself that there is no such thing."""
         ...
 
     def repeatable(self, step: str) -> bool:

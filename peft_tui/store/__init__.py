@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from peft_tui.store.catalog import Catalog
-from peft_tui.store.database import Changes, Database, StoreError
+from peft_tui.store.database import Changes, Database, StoreError, Transaction
 from peft_tui.store.deployments import Deployments
 from peft_tui.store.operations import Operations
 from peft_tui.store.platforms import Platforms
 
-__all__ = ["Changes", "Store", "StoreError"]
+__all__ = ["Changes", "Store", "StoreError", "Transaction"]
 
 
 class Store:

@@ -12,8 +12,8 @@ from decimal import Decimal
 
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
-from peft_tui.domain.spec import DeploymentSpec
-from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.domain.spec import DeploymentSpec, Settings
+from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.redaction import redact
 from peft_tui.store.database import Database, Transaction
 from peft_tui.store.operations import Operations
@@ -23,12 +23,13 @@ _SELECT = """
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
         condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
         usd_per_hour,
-        endpoint_url, model, platforms.listed_at
+        endpoint_url, model, start_min, start_max, platforms.listed_at
     FROM deployments LEFT JOIN platforms USING (platform)
 """
 """In the order in which `_deployment` takes them."""
-_SHOWN = "(origin = 'ours' OR condition IS NOT 'gone')"
-"""What others made and removed again is of no use to anybody."""
+_SHOWN = "(condition IS NOT 'gone' OR (origin = 'ours' AND NOT removed))"
+"""What others made and removed again, or what was deleted from here, is of no use to anybody. Should it be
+listed again it is shown again, for it may bill."""
 _OBSERVED = """status = ?, condition = ?, platform_status = ?, reason = ?, ready_instances = ?,
     billed_instances = ?, min_instances = ?, max_instances = ?, instance_type = ?, usd_per_hour = ?,
     endpoint_url = ?, model = ?"""
@@ -76,7 +77,9 @@ class Deployments:
         return row is not None
 
     async def get(self, deployment_id: str) -> Deployment | None:
-        return next(iter(await self.some([deployment_id])), None)
+        """Any that there ever was, whether it is shown or not."""
+        rows = await self._db.all(f"{_SELECT} WHERE id = ?", deployment_id)
+        return next(iter(await self._with_operations([_deployment(row) for row in rows])), None)
 
     async def named(self, name: str) -> list[Deployment]:
         """Those that a person may mean by `name`: its name, its remote name or its id."""
@@ -179,7 +182,8 @@ class Deployments:
         await transaction.connection.execute(
             f"UPDATE deployments SET {_OBSERVED}, observed_at = ?, since = ?, listed = ?, revision = ?,"
             " remote_id = CASE WHEN ? <> '' THEN ? ELSE remote_id END,"
-            " account = CASE WHEN account = '' THEN ? ELSE account END WHERE id = ?",
+            " account = CASE WHEN account = '' THEN ? ELSE account END,"
+            " start_min = coalesce(?, start_min), start_max = coalesce(?, start_max) WHERE id = ?",
             (
                 observation.status,
                 observation.condition,
@@ -200,6 +204,8 @@ class Deployments:
                 remote_id,
                 remote_id,
                 account,
+                observation.min_instances if observation.max_instances else None,
+                observation.max_instances or None,
                 deployment.id,
             ),
         )
@@ -226,6 +232,39 @@ class Deployments:
         await transaction.connection.execute(
             "UPDATE deployments SET listed = 0, observed_at = ?, revision = ? WHERE id = ?",
             (deployment.observation.observed_at.isoformat(), transaction.revision, deployment.id),
+        )
+
+    async def adopt(self, transaction: Transaction, deployment_id: str, spec: DeploymentSpec) -> None:
+        """From here on it is ours, under this name and with these settings."""
+        await transaction.connection.execute(
+            "UPDATE deployments SET origin = ?, name = ?, settings = ?, revision = ? WHERE id = ?",
+            (Origin.OURS, spec.name, json.dumps(dict(spec.settings)), transaction.revision, deployment_id),
+        )
+
+    async def change(self, transaction: Transaction, deployment_id: str, changes: Settings) -> None:
+        """Write settings that are different now; an empty text takes one away. What else there is, stays."""
+        patch = {key: None if value == "" else value for key, value in changes.items()}
+        await transaction.connection.execute(
+            "UPDATE deployments SET settings = json_patch(settings, ?), revision = ? WHERE id = ?",
+            (json.dumps(patch), transaction.revision, deployment_id),
+        )
+
+    async def start_with(self, transaction: Transaction, deployment_id: str, bounds: tuple[int, int]) -> None:
+        """The bounds of its next start."""
+        await transaction.connection.execute(
+            "UPDATE deployments SET start_min = ?, start_max = ?, revision = ? WHERE id = ?",
+            (*bounds, transaction.revision, deployment_id),
+        )
+
+    async def remove(
+        self, transaction: Transaction, deployment: Deployment, now: datetime, reason: str
+    ) -> None:
+        """Nothing of it is left, as was asked for from here."""
+        if deployment.condition is not Condition.GONE:
+            await self.observe(transaction, deployment, gone(now, reason), listed=False)
+        await transaction.connection.execute(
+            "UPDATE deployments SET removed = 1, revision = ? WHERE id = ?",
+            (transaction.revision, deployment.id),
         )
 
     async def leave_out_others(self, transaction: Transaction, platform: str, account: str) -> None:
@@ -264,7 +303,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
         condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
         usd_per_hour,
-        endpoint_url, model, listed_at,
+        endpoint_url, model, start_min, start_max, listed_at,
     ) = row  # fmt: skip
     observation = None
     if status is not None:
@@ -298,4 +337,6 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         observation,
         datetime.fromisoformat(since) if since else None,
         bool(listed),
+        None,
+        None if start_min is None or start_max is None else (start_min, start_max),
     )

@@ -108,6 +108,16 @@ MIGRATIONS: dict[str, str] = {
         );
         CREATE INDEX catalog_by_revision ON catalog (revision);
     """,
+    "the whole life": """
+        -- `changes` is what an update or a start makes different, JSON; `given_up` stops it where it is.
+        ALTER TABLE operations ADD COLUMN changes TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE operations ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
+        -- The last bounds that were not those of a stopped one; what was deleted from here is not shown.
+        ALTER TABLE deployments ADD COLUMN start_min INTEGER;
+        ALTER TABLE deployments ADD COLUMN start_max INTEGER;
+        ALTER TABLE deployments ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+        UPDATE deployments SET start_min = min_instances, start_max = max_instances WHERE max_instances > 0;
+    """,
 }
 
 

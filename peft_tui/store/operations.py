@@ -20,10 +20,10 @@ class Operations:
         self._db = database
 
     async def unfinished(self, platform: str) -> list[Operation]:
-        """What is still to do at one platform, oldest first."""
+        """What is still to do at one platform, in the order in which it was asked for."""
         rows = await self._db.all(
             "SELECT operations.* FROM operations JOIN deployments ON deployments.id = deployment_id"
-            " WHERE state IN ('queued', 'running') AND platform = ? ORDER BY operations.created_at",
+            " WHERE state IN ('queued', 'running') AND platform = ? ORDER BY operations.rowid",
             platform,
         )
         return await self._with_steps(rows)
@@ -33,26 +33,33 @@ class Operations:
         return next(iter(await self._with_steps(rows)), None)
 
     async def shown(self, deployment_ids: Iterable[str]) -> dict[str, Operation]:
-        """By deployment: its newest operation, when that is under way or has failed."""
+        """By deployment: the operation that is under way or next, else the newest if that has failed.
+
+        One that was given up is not it where something else is to come.
+        """
         rows = await self._db.all(
-            "SELECT *, max(created_at) FROM operations"
-            " WHERE deployment_id IN (SELECT value FROM json_each(?)) GROUP BY deployment_id",
+            "SELECT * FROM operations WHERE deployment_id IN (SELECT value FROM json_each(?))"
+            " AND (state IN ('queued', 'running') OR (state = 'failed' AND rowid = (SELECT max(rowid)"
+            " FROM operations AS newest WHERE newest.deployment_id = operations.deployment_id)))"
+            " ORDER BY state = 'failed', given_up, rowid",
             json.dumps(list(deployment_ids)),
         )
-        rows = [row for row in rows if row["state"] != OperationState.DONE]
-        return {operation.deployment_id: operation for operation in await self._with_steps(rows)}
+        first: dict[str, sqlite3.Row] = {}
+        for row in rows:
+            first.setdefault(row["deployment_id"], row)
+        return {operation.deployment_id: operation for operation in await self._with_steps([*first.values()])}
 
     async def of_deployment(self, deployment_id: str) -> list[Operation]:
         """All of one deployment, newest first."""
         rows = await self._db.all(
-            "SELECT * FROM operations WHERE deployment_id = ? ORDER BY created_at DESC", deployment_id
+            "SELECT * FROM operations WHERE deployment_id = ? ORDER BY rowid DESC", deployment_id
         )
         return await self._with_steps(rows)
 
     async def insert(self, transaction: Transaction, operation: Operation) -> None:
-        connection = transaction.connection
-        await connection.execute(
-            "INSERT INTO operations VALUES (?, ?, ?, ?, ?, ?, NULL)",
+        await transaction.connection.execute(
+            "INSERT INTO operations (id, deployment_id, kind, state, created_at, updated_at, changes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 operation.id,
                 operation.deployment_id,
@@ -60,13 +67,36 @@ class Operations:
                 operation.state,
                 operation.created_at.isoformat(),
                 operation.updated_at.isoformat(),
+                json.dumps(dict(operation.changes)),
             ),
         )
-        await connection.executemany(
+        await self._insert_steps(transaction, operation)
+        await self._touch(transaction, operation)
+
+    async def become(self, transaction: Transaction, operation: Operation) -> None:
+        """One of which nothing was sent yet is another kind with other steps from here on."""
+        connection = transaction.connection
+        await connection.execute(
+            "UPDATE operations SET kind = ? WHERE id = ?", (operation.kind, operation.id)
+        )
+        await connection.execute("DELETE FROM operation_steps WHERE operation_id = ?", (operation.id,))
+        await self._insert_steps(transaction, operation)
+        await self._touch(transaction, operation)
+
+    async def _insert_steps(self, transaction: Transaction, operation: Operation) -> None:
+        await transaction.connection.executemany(
             "INSERT INTO operation_steps (operation_id, seq, key, title, state, bills, outputs, note)"
             " VALUES (?, ?, ?, ?, ?, ?, '{}', '')",
             [(operation.id, s.seq, s.key, s.title, s.state, s.bills) for s in operation.steps],
         )
+
+    async def give_up(self, transaction: Transaction, operation: Operation) -> None:
+        """No step of it is sent any more; the worker finds out what was sent, and ends it."""
+        await transaction.connection.execute(
+            "UPDATE operations SET given_up = 1 WHERE id = ? AND state IN ('queued', 'running')",
+            (operation.id,),
+        )
+        await self._touch(transaction, operation)
 
     async def set_state(
         self,
@@ -76,21 +106,39 @@ class Operations:
         error: Mapping[str, Any] | None = None,
     ) -> None:
         async with self._db.transaction(durable=True) as transaction:
-            await transaction.connection.execute(
-                "UPDATE operations SET state = ?, updated_at = ?, error = ? WHERE id = ?",
-                (state, now.isoformat(), error_text(error) if error else None, operation.id),
-            )
-            await self._touch(transaction, operation)
+            await self.write_state(transaction, operation, state, now, error)
 
-    async def step_sent(self, operation: Operation, step: OperationStep, now: datetime) -> None:
-        """Before the first byte: from here on the step may have been carried out."""
+    async def write_state(
+        self,
+        transaction: Transaction,
+        operation: Operation,
+        state: OperationState,
+        now: datetime,
+        error: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The same inside of a transaction. What was cancelled stays so."""
+        await transaction.connection.execute(
+            "UPDATE operations SET state = ?, updated_at = ?, error = ?"
+            " WHERE id = ? AND state <> 'cancelled'",
+            (state, now.isoformat(), error_text(error) if error else None, operation.id),
+        )
+        await self._touch(transaction, operation)
+
+    async def step_sent(self, operation: Operation, step: OperationStep, now: datetime) -> bool:
+        """Before the first byte: from here on the step may have been carried out.
+
+        Returns:
+            False when it was given up meanwhile: then it must not be sent.
+        """
         async with self._db.transaction(durable=True) as transaction:
-            await transaction.connection.execute(
+            rows = await transaction.connection.execute_fetchall(
                 "UPDATE operation_steps SET state = ?, started_at = coalesce(started_at, ?), note = ''"
-                " WHERE operation_id = ? AND seq = ?",
+                " WHERE operation_id = ? AND seq = ? AND EXISTS (SELECT 1 FROM operations WHERE"
+                " id = operation_id AND state IN ('queued', 'running') AND NOT given_up) RETURNING seq",
                 (StepState.SENT, now.isoformat(), operation.id, step.seq),
             )
             await self._touch(transaction, operation)
+        return bool(list(rows))
 
     async def step_pending(self, operation: Operation, step: OperationStep, note: str) -> None:
         """The platform has certainly done nothing: it may be sent afresh."""
@@ -115,6 +163,10 @@ class Operations:
                     step.seq,
                 ),
             )
+            if remote_id := outputs.get("remote_id"):
+                await transaction.connection.execute(
+                    "UPDATE deployments SET remote_id = ? WHERE id = ?", (remote_id, operation.deployment_id)
+                )
             await self._touch(transaction, operation)
 
     async def progress(
@@ -164,6 +216,8 @@ class Operations:
                 datetime.fromisoformat(row["updated_at"]),
                 tuple(steps[row["id"]]),
                 json.loads(row["error"]) if row["error"] else None,
+                json.loads(row["changes"]),
+                bool(row["given_up"]),
             )
             for row in rows
         ]

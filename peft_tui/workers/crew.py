@@ -13,7 +13,7 @@ from peft_tui.drivers import PLATFORMS, capabilities, open_driver
 from peft_tui.drivers.hugging_face import HuggingFace
 from peft_tui.drivers.protocol import Driver
 from peft_tui.drivers.transport import Network
-from peft_tui.services.lookups import Lookups
+from peft_tui.services.lookups import Lookups, Question
 from peft_tui.store import Store
 from peft_tui.workers.duty import Duty
 from peft_tui.workers.lookups import LookupWorker
@@ -64,6 +64,10 @@ class Crew:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._answering.stop()
         await self._network.close()
+
+    async def answer(self, question: Question) -> None:
+        """Find one thing out and write it down."""
+        await self._answering.answer(question)
 
     async def refresh_once(self) -> None:
         """One tick a platform, without loops; what another process has the duty for is left to it."""

@@ -43,7 +43,7 @@ class LookupWorker:
 
     def ask(self, question: Question) -> None:
         if question not in self._running:
-            task = asyncio.create_task(self._answer(question))
+            task = asyncio.create_task(self.answer(question))
             self._running[question] = task
             task.add_done_callback(lambda _: self._running.pop(question, None))
 
@@ -52,7 +52,8 @@ class LookupWorker:
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
-    async def _answer(self, question: Question) -> None:
+    async def answer(self, question: Question) -> None:
+        """Find it out and write it down, whatever it is."""
         async with self._gate:
             try:
                 value = await self._find_out(question)

@@ -2,6 +2,9 @@
 
 A step is written down as sent before its first byte. Found sent and unanswered, after a time-out or after a
 restart, it is looked up first, and only what is certainly not there is sent again.
+
+Of one deployment one operation is carried out at a time, in the order in which they were asked for. One that
+was given up is ended first: what it sent is looked up, so that the stop behind it knows what there is.
 """
 
 from __future__ import annotations
@@ -10,18 +13,29 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import AuthenticationFailed, Conflict, Effect, PeftTuiError, PlatformFailed
-from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, OperationStep, StepState
-from peft_tui.domain.status import Condition, Status
+from peft_tui.domain.offers import planned
+from peft_tui.domain.operation import (
+    WATCHED,
+    Operation,
+    OperationKind,
+    OperationState,
+    OperationStep,
+    StepState,
+)
+from peft_tui.domain.status import Condition, gone
 from peft_tui.drivers.protocol import Driver, StepContext
-from peft_tui.store import Changes, Store, StoreError
+from peft_tui.store import Changes, Store, StoreError, Transaction
+from peft_tui.workers.progress import Progress
+from peft_tui.workers.watching import PATIENCE_SECONDS, Watch
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +44,13 @@ LOOKS = (0.0, 2.0, 5.0)
 SENDS = 3
 """How often a step is sent whose answers are lost and of which nothing is found. Then a person must look."""
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 2.0, 60.0
-PROGRESS_SECONDS = 0.25
-"""Between two writes of a step's progress."""
+STOP_PAUSE_SECONDS = 15.0
+"""However long a platform asks us to stay away: what bills is not left running for politeness."""
+SETTING = frozenset({"start", "update", "stop", "delete"})
+"""Steps that write something at the platform. Given up, they are finished: a request that is broken off may
+still be carried out, after the stop that follows it."""
+DELETED = "deleted from here"
+NOT_THERE = "the platform has no such deployment"
 
 
 class OperationRunner:
@@ -43,6 +62,8 @@ class OperationRunner:
         self._store = store
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._whole: set[str] = set()
+        """Those that are at something which is not to be broken off."""
         self._changed = asyncio.Event()
 
     async def run(self) -> None:
@@ -51,11 +72,7 @@ class OperationRunner:
         try:
             while True:
                 self._changed.clear()
-                for operation in await self._store.operations.unfinished(self._platform):
-                    if operation.id not in self._tasks:
-                        task = asyncio.create_task(self.carry_out(operation.id))
-                        self._tasks[operation.id] = task
-                        task.add_done_callback(partial(self._ended, operation.id))
+                await self._take_up()
                 await self._changed.wait()
         finally:
             unlisten()
@@ -63,6 +80,23 @@ class OperationRunner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take_up(self) -> None:
+        """Begin the first operation of each deployment, and break off what was given up."""
+        first: dict[str, Operation] = {}
+        for operation in await self._store.operations.unfinished(self._platform):
+            first.setdefault(operation.deployment_id, operation)
+        for operation in first.values():
+            running = self._tasks.get(operation.id)
+            if running is not None:
+                if operation.given_up and operation.id not in self._whole:
+                    running.cancel()
+                continue
+            if operation.given_up:
+                self._whole.add(operation.id)
+            task = asyncio.create_task(self.carry_out(operation.id))
+            self._tasks[operation.id] = task
+            task.add_done_callback(partial(self._ended, operation.id))
 
     async def carry_out(self, operation_id: str) -> None:
         """Go on with one operation until it has ended."""
@@ -75,6 +109,10 @@ class OperationRunner:
                 # A full disk, a lock: what was sent is written as sent, and looked up when this has passed.
                 log.exception("operation %s cannot be written down", operation_id)
                 await self._clock.sleep(BACKOFF_SECONDS)
+            except Exception:
+                # A bug of ours. Nothing is sent in a hurry because of it.
+                log.exception("operation %s", operation_id)
+                await self._clock.sleep(BACKOFF_MAX_SECONDS)
 
     async def _advance(self, operation_id: str, tries: _Tries) -> bool:
         """One step further, or one failure later; False when it has ended."""
@@ -85,14 +123,20 @@ class OperationRunner:
         if deployment is None:
             return False
         step = operation.current
+        if operation.given_up:
+            return await self._give_up(operation, deployment, step, tries)
         if step is None:
-            await self._store.operations.set_state(operation, OperationState.DONE, self._clock.now())
+            await self._finish(operation, deployment)
             return False
         try:
-            if step.key != AWAIT_ACTIVE and not tries.account_checked:
+            if step.key not in WATCHED and not tries.account_checked:
                 await self._check_account(operation, deployment)
                 tries.account_checked = True
-            outputs = await self._step(operation, deployment, step, tries)
+            with self._unbroken(operation, step):
+                outputs = await self._step(operation, deployment, step, tries)
+                await self._store.operations.step_done(operation, step, outputs, self._clock.now())
+        except _GivenUp:
+            return True
         except PeftTuiError as error:
             # What may have been done is looked for, whatever else is wrong.
             if not error.transient and error.effect is Effect.NONE:
@@ -113,8 +157,76 @@ class OperationRunner:
             await self._fail(operation, step, told)
             return False
         tries.failures = 0
-        await self._store.operations.step_done(operation, step, outputs, self._clock.now())
         return True
+
+    @contextmanager
+    def _unbroken(self, operation: Operation, step: OperationStep) -> Iterator[None]:
+        """Whoever gives the operation up meanwhile waits for the end of this step, unless it only waits."""
+        waits = step.key in WATCHED or (
+            self._driver.repeatable(step.key) and not step.bills and step.key not in SETTING
+        )
+        if not waits:
+            self._whole.add(operation.id)
+        try:
+            yield
+        finally:
+            self._whole.discard(operation.id)
+
+    async def _finish(self, operation: Operation, deployment: Deployment) -> None:
+        """All steps are done: what it changed is written with its end."""
+        store, now = self._store, self._clock.now()
+        async with store.database.transaction(durable=True) as transaction:
+            await store.operations.write_state(transaction, operation, OperationState.DONE, now)
+            if operation.changes and operation.kind is not OperationKind.DELETE:
+                await store.deployments.change(transaction, deployment.id, operation.changes)
+            if operation.kind is OperationKind.DELETE:
+                await store.deployments.remove(transaction, deployment, now, DELETED)
+            elif operation.outputs.get("absent") and deployment.condition is not Condition.GONE:
+                nothing = gone(now, NOT_THERE)
+                await store.deployments.observe(transaction, deployment, nothing, listed=False)
+
+    async def _give_up(
+        self, operation: Operation, deployment: Deployment, step: OperationStep | None, tries: _Tries
+    ) -> bool:
+        """Find out what was sent and not answered; then it has ended."""
+        if step is not None and step.state is StepState.SENT and step.key not in WATCHED:
+            if not self._driver.repeatable(step.key):
+                try:
+                    await self._resolve(operation, deployment, step)
+                except PeftTuiError as error:
+                    await self._wait(operation, step, error, tries)
+                    return True
+        store, now = self._store, self._clock.now()
+        async with store.database.transaction(durable=True) as transaction:
+            await store.operations.write_state(transaction, operation, OperationState.CANCELLED, now)
+            current = await store.deployments.get(deployment.id)
+            if operation.kind is OperationKind.CREATE and current is not None and not current.remote_id:
+                await self._clean_up_instead(transaction, current)
+        return False
+
+    async def _resolve(self, operation: Operation, deployment: Deployment, step: OperationStep) -> None:
+        await self._check_account(operation, deployment)
+        progress = Progress(self._store, operation, step, self._clock)
+        progress.report(None, None, "given up: looking for what was sent before")
+        try:
+            context = await self._context(operation, deployment, step, progress)
+            found = await self._look(step, context)
+        finally:
+            await progress.end()
+        if found is not None:
+            await self._store.operations.step_done(operation, step, found, self._clock.now())
+        else:
+            await self._store.operations.step_pending(operation, step, "nothing is found of it")
+
+    async def _clean_up_instead(self, transaction: Transaction, deployment: Deployment) -> None:
+        """Nothing was made that could be stopped: what was made before it is taken away."""
+        for operation in await self._store.operations.of_deployment(deployment.id):
+            if operation.kind is OperationKind.STOP and not operation.state.ended:
+                plan = self._driver.capabilities.verbs[OperationKind.DELETE]
+                steps = planned(plan(deployment.spec, {}))
+                await self._store.operations.become(
+                    transaction, replace(operation, kind=OperationKind.DELETE, steps=steps)
+                )
 
     async def _check_account(self, operation: Operation, deployment: Deployment) -> None:
         """What was asked for, and priced, in one account is not carried out in another."""
@@ -133,14 +245,7 @@ class OperationRunner:
         self, operation: Operation, deployment: Deployment, step: OperationStep, tries: _Tries
     ) -> Mapping[str, Any]:
         progress = Progress(self._store, operation, step, self._clock)
-        context = StepContext(
-            deployment.spec,
-            deployment.remote_name,
-            operation.outputs,
-            step.started_at or self._clock.now(),
-            self._clock,
-            progress.report,
-        )
+        context = await self._context(operation, deployment, step, progress)
         try:
             return await self._carry_out_step(operation, step, context, tries)
         finally:
@@ -150,9 +255,10 @@ class OperationRunner:
         self, operation: Operation, step: OperationStep, context: StepContext, tries: _Tries
     ) -> Mapping[str, Any]:
         journal = self._store.operations
-        if step.key == AWAIT_ACTIVE:
-            await journal.step_sent(operation, step, self._clock.now())
-            return await self._await_active(operation, context)
+        if step.key in WATCHED:
+            await self._send(operation, step)
+            patience = self._driver.capabilities.patience.get(step.key, PATIENCE_SECONDS[step.key])
+            return await Watch(self._store, self._clock, operation, context, patience).until(step.key)
         repeatable = self._driver.repeatable(step.key)
         if step.state is StepState.SENT and not repeatable:
             await journal.progress(operation, step, None, None, "looking for what an earlier attempt left")
@@ -165,7 +271,7 @@ class OperationRunner:
                     hint="Look at the platform's own page before you try again.",
                 )
         tries.sends[step.seq] += 1
-        await journal.step_sent(operation, step, self._clock.now())
+        await self._send(operation, step)
         try:
             return await self._driver.act(step.key, context)
         except PeftTuiError as error:
@@ -178,6 +284,34 @@ class OperationRunner:
             if found is None:
                 raise
             return found
+
+    async def _send(self, operation: Operation, step: OperationStep) -> None:
+        """Write down that it goes out now.
+
+        Raises:
+            _GivenUp: nobody wants it any more: it must not.
+        """
+        if not await self._store.operations.step_sent(operation, step, self._clock.now()):
+            raise _GivenUp
+
+    async def _context(
+        self, operation: Operation, deployment: Deployment, step: OperationStep, progress: Progress
+    ) -> StepContext:
+        made: Mapping[str, Any] = {}
+        if operation.kind is not OperationKind.CREATE:
+            earlier = await self._store.operations.of_deployment(deployment.id)
+            made = next((one.outputs for one in earlier if one.kind is OperationKind.CREATE), {})
+        return StepContext(
+            deployment.spec.changed(operation.changes),
+            deployment.remote_name,
+            operation.outputs,
+            step.started_at or self._clock.now(),
+            self._clock,
+            progress.report,
+            deployment.remote_id,
+            operation.changes,
+            made,
+        )
 
     async def _look(self, step: OperationStep, context: StepContext) -> Mapping[str, Any] | None:
         for pause in LOOKS:
@@ -193,34 +327,6 @@ class OperationRunner:
                 return found
         return None
 
-    async def _await_active(self, operation: Operation, context: StepContext) -> Mapping[str, Any]:
-        """Watch what the refresh loop writes: waiting asks the platform nothing more."""
-        changed = asyncio.Event()
-
-        def notice(changes: Changes) -> None:
-            if operation.deployment_id in changes.deployments or self._platform in changes.platforms:
-                changed.set()
-
-        unlisten = self._store.database.listen(notice)
-        try:
-            while True:
-                changed.clear()
-                deployment = await self._store.deployments.get(operation.deployment_id)
-                seen = deployment.observation if deployment else None
-                if seen is not None and seen.observed_at > context.started_at:
-                    if seen.status is Status.ACTIVE and seen.condition is not Condition.STOPPING:
-                        return {}
-                    if seen.condition is Condition.ASLEEP and context.outputs.get("never_asked"):
-                        return {}
-                    if seen.status in (Status.FAILED, Status.STOPPED):
-                        raise PlatformFailed(
-                            f"It is {seen.status}, not active: {seen.reason or seen.platform_status}",
-                            detail=seen.platform_status,
-                        )
-                await changed.wait()
-        finally:
-            unlisten()
-
     async def _wait(
         self, operation: Operation, step: OperationStep, error: PeftTuiError, tries: _Tries
     ) -> None:
@@ -228,6 +334,8 @@ class OperationRunner:
         pause = min(BACKOFF_MAX_SECONDS, BACKOFF_SECONDS * 2.0 ** min(tries.failures, 10))
         tries.failures += 1
         pause = max(error.retry_after or 0.0, random.uniform(pause / 2, pause))
+        if step.key == "stop":
+            pause = min(pause, STOP_PAUSE_SECONDS)
         note = f"{error.message} Trying again in {pause:.0f} s."
         # The error speaks of this attempt alone: what an earlier one did is still not known.
         if error.effect is Effect.NONE and step.state is not StepState.SENT:
@@ -239,7 +347,10 @@ class OperationRunner:
     async def _fail(self, operation: Operation, step: OperationStep, error: PeftTuiError) -> None:
         told = error.as_dict()
         unknown = error.effect is Effect.UNKNOWN or step.state is StepState.SENT
-        if operation.made_something or (step.bills and unknown):
+        if operation.kind in (OperationKind.STOP, OperationKind.DELETE):
+            ending = self._driver.capabilities.how_to_stop
+            told["hint"] = f"{told['hint']} What is left of it may bill: see its row. {ending}".strip()
+        elif operation.made_something or (step.bills and unknown):
             ending = self._driver.capabilities.how_to_stop
             told["hint"] = f"{told['hint']} What was created before may bill: see its row. {ending}".strip()
         if not (step.bills and unknown):
@@ -249,12 +360,19 @@ class OperationRunner:
 
     def _ended(self, operation_id: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(operation_id, None)
+        self._whole.discard(operation_id)
+        # The next one of its deployment, or this one again where it was broken off.
+        self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("operation %s stopped", operation_id, exc_info=error)
 
     def _notice(self, changes: Changes) -> None:
         if changes.deployments:
             self._changed.set()
+
+
+class _GivenUp(Exception):
+    """Nobody wants the operation any more."""
 
 
 @dataclass(slots=True)
@@ -266,33 +384,3 @@ class _Tries:
     failures: int = 0
     """In a row."""
     account_checked: bool = False
-
-
-@dataclass(slots=True)
-class Progress:
-    """Writes a step's progress now and then, however often it is told."""
-
-    store: Store
-    operation: Operation
-    step: OperationStep
-    clock: Clock
-    _latest: tuple[int | None, int | None, str] | None = None
-    _writing: asyncio.Task[None] | None = None
-
-    def report(self, done: int | None, total: int | None, note: str) -> None:
-        self._latest = (done, total, note)
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
-
-    async def end(self) -> None:
-        """Nothing is written after this: what the step ended with is written elsewhere."""
-        if self._writing is not None:
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
-
-    async def _write(self) -> None:
-        written = None
-        while self._latest is not None and self._latest != written:
-            written = self._latest
-            await self.store.operations.progress(self.operation, self.step, *written)
-            await self.clock.sleep(PROGRESS_SECONDS)

@@ -7,20 +7,22 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
 from peft_tui.domain.errors import ConnectionFailed, PeftTuiError
 from peft_tui.domain.spec import DeploymentSpec
-from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.domain.status import Condition, Observation, gone
 from peft_tui.drivers.protocol import Driver, RemoteDeployment
 from peft_tui.store import Store
 
 PERIOD_SECONDS = 5.0
 LONGEST_SILENCE_SECONDS = 120.0
 """However long a platform asks us to stay away."""
+ASKED_FOR = 20
+"""How many that a list left out are asked for by their id in one tick."""
+DELETED_ELSEWHERE = "the platform does not have it any more: deleted elsewhere"
 
 
 class Refresh:
@@ -42,18 +44,23 @@ class Refresh:
             return
         try:
             account = (await self._driver.account()).id
+            # An answer tells how things stood when it was asked for, not when it came.
+            asked = self._clock.now()
             remotes = await self._driver.deployments()
-            now = self._clock.now()
             known = await self._store.deployments.of_account(self._platform, account)
             # Ten thousand of them take a while to compare, and no key should wait for it.
-            pairs = await asyncio.to_thread(_pairs, remotes, known)
+            pairs = await asyncio.to_thread(_pairs, remotes, known, asked)
             unclear = {remote.remote_id for _, remote in pairs if remote.needs_explaining}
             self._explained = {key: said for key, said in self._explained.items() if key in unclear}
             explained = [
                 await self._explain(mine, remote) if remote.needs_explaining else remote.observation
                 for mine, remote in pairs
             ]
-            await self._write(account, pairs, explained, known, now)
+            listed = {mine.id for mine, _ in pairs if mine is not None}
+            left_out = [d for d in known if d.id not in listed and _was_there(d)]
+            missing = [await self._missing(d) for d in left_out[:ASKED_FOR]]
+            missing += [(deployment, False) for deployment in left_out[ASKED_FOR:]]
+            await self._write(account, pairs, explained, missing, asked)
         except PeftTuiError as error:
             await self._failed(error)
         else:
@@ -64,12 +71,11 @@ class Refresh:
         account: str,
         pairs: list[tuple[Deployment | None, RemoteDeployment]],
         observations: list[Observation],
-        known: list[Deployment],
+        missing: list[tuple[Deployment, bool]],
         now: datetime,
     ) -> None:
         store = self._store
         news = await asyncio.to_thread(_news, pairs, observations)
-        listed = {mine.id for mine, _ in pairs if mine is not None}
         async with store.database.transaction() as transaction:
             for mine, remote, observation in news:
                 if mine is None:
@@ -78,17 +84,26 @@ class Refresh:
                 await store.deployments.observe(
                     transaction, mine, observation, remote_id=remote.remote_id, account=account
                 )
-            for deployment in known:
-                before = deployment.observation
-                if deployment.id in listed or before is None or before.condition is Condition.GONE:
-                    continue
-                if deployment.listed:
-                    # Lists may lag: one that leaves it out proves nothing yet, two do.
+            for deployment, is_gone in missing:
+                if is_gone:
+                    await store.deployments.observe(
+                        transaction, deployment, gone(now, DELETED_ELSEWHERE), listed=False
+                    )
+                elif deployment.listed:
                     await store.deployments.missed(transaction, deployment)
-                else:
-                    await store.deployments.observe(transaction, deployment, _gone(now), listed=False)
             await store.deployments.leave_out_others(transaction, self._platform, account)
             await store.platforms.listed(transaction, self._platform, now)
+
+    async def _missing(self, deployment: Deployment) -> tuple[Deployment, bool]:
+        """One that the list left out, and whether it is gone: a list may lag, or be half of one.
+
+        Gone is only what the platform denies when it is asked for by its id.
+        """
+        try:
+            return deployment, not await self._driver.exists(deployment.remote_id)
+        except PeftTuiError:
+            # Not known: it stays as it was last seen, and grows old.
+            return deployment, False
 
     async def _explain(self, mine: Deployment | None, remote: RemoteDeployment) -> Observation:
         """The observation with the platform's reason, which is asked for once a state."""
@@ -130,12 +145,14 @@ def _distinct(remotes: Iterable[RemoteDeployment]) -> list[RemoteDeployment]:
 
 
 def _pairs(
-    remotes: Iterable[RemoteDeployment], known: list[Deployment]
+    remotes: Iterable[RemoteDeployment], known: list[Deployment], asked: datetime
 ) -> list[tuple[Deployment | None, RemoteDeployment]]:
     """Each listed one, with the one of ours that it is."""
     by_id = {d.remote_id: d for d in known if d.remote_id}
     by_name = {d.remote_name: d for d in known}
-    return [(by_id.get(r.remote_id) or by_name.get(r.remote_name), r) for r in _distinct(remotes)]
+    return [
+        (by_id.get(r.remote_id) or by_name.get(r.remote_name), _as_of(asked, r)) for r in _distinct(remotes)
+    ]
 
 
 def _news(
@@ -176,17 +193,16 @@ def _unchanged(mine: Deployment, remote: RemoteDeployment, observation: Observat
         before is not None
         and mine.listed
         and mine.remote_id == remote.remote_id
+        # A time that has not come yet is of a clock that was wrong: it is written anew.
+        and before.observed_at <= observation.observed_at
         and replace(before, observed_at=observation.observed_at) == observation
     )
 
 
-def _gone(now: datetime) -> Observation:
-    return Observation(
-        Status.STOPPED,
-        now,
-        platform_status="not listed",
-        reason="the platform does not list it any more: deleted elsewhere",
-        condition=Condition.GONE,
-        billed_instances=0,
-        usd_per_hour=Decimal(0),
-    )
+def _was_there(deployment: Deployment) -> bool:
+    """It was seen once, and not found to be gone."""
+    return deployment.observation is not None and deployment.condition is not Condition.GONE
+
+
+def _as_of(asked: datetime, remote: RemoteDeployment) -> RemoteDeployment:
+    return replace(remote, observation=replace(remote.observation, observed_at=asked))

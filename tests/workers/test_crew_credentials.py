@@ -70,28 +70,3 @@ async def test_the_first_key_brings_the_platform_to_life_and_its_deletion_ends_i
     await until(known)
     await backend.credentials.delete("TOGETHER_API_KEY")
     await until(refused)
-
-
-async def test_a_check_asks_anew_although_the_account_is_known(backend: Backend, sandbox: Sandbox) -> None:
-    asked = Question("together", Topic.CHECK)
-    await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
-    await backend.start()
-
-    def calls() -> int:
-        return sum("projects" in request.path for request in sandbox.world.data.requests)
-
-    async def answered() -> bool:
-        return await backend.lookups.answer(asked) is not None
-
-    backend.lookups.want(asked)
-    await until(answered)
-    before, fetched = calls(), await backend.lookups.answer(asked)
-    assert fetched is not None
-
-    async def again() -> bool:
-        answer = await backend.lookups.answer(asked)
-        return answer is not None and answer.fetched_at > fetched.fetched_at
-
-    backend.lookups.want(asked)
-    await until(again)
-    assert calls() > before

@@ -54,10 +54,21 @@ class Desk:
     def __init__(self, store: Store, clock: VirtualClock) -> None:
         self.lookups, self.driver, self.hub = Lookups(store), ScriptedDriver(), Hub()
         self.opens: Any = lambda platform: self.driver
-        self.worker = LookupWorker(self.lookups, lambda name: self.opens(name), lambda: self.hub, clock)  # type: ignore[arg-type,return-value]
+        self.fresh: list[ScriptedDriver] = []
+        self.worker = LookupWorker(
+            self.lookups,
+            lambda name: self.opens(name),
+            lambda: self.hub,  # type: ignore[arg-type,return-value]
+            clock,
+            lambda name: self.open_fresh(),
+        )
         self.lookups.carry_out = self.worker.ask
         self.changes: list[Changes] = []
         store.database.listen(self.changes.append)
+
+    def open_fresh(self) -> ScriptedDriver:
+        self.fresh.append(ScriptedDriver())
+        return self.fresh[-1]
 
     async def ask(self, question: Question) -> Answer[Any]:
         self.lookups.want(question)
@@ -183,3 +194,10 @@ async def test_stopped_it_leaves_nothing_running(desk: Desk) -> None:
     await desk.worker.stop()
     assert not desk.worker._running
     assert await desk.lookups.answer(Question(PLATFORM, Topic.MODELS)) is None
+
+
+async def test_a_check_asks_anew_each_time_with_a_driver_that_remembers_nothing(desk: Desk) -> None:
+    for _ in range(2):
+        answer = await desk.ask(Question(PLATFORM, Topic.CHECK))
+        assert isinstance(answer.value, Account)
+    assert len(desk.fresh) == 2 and desk.driver.calls == []

@@ -160,7 +160,7 @@ class TestWell:
 
 
 # Before and after each write, and before and after each call that changes the world.
-WRITES = ("belongs_to", "set_state", "step_sent", "step_done")
+WRITES = ("belongs_to", "write_state", "step_sent", "step_done")
 POINTS = 2 * 2 + len(PLAN) * 6 + 2
 
 
@@ -183,10 +183,11 @@ class Traps:
             raise Crash(name)
 
     def around(self, name: str, write: Any) -> Any:
-        async def trapped(*args: Any, **more: Any) -> None:
+        async def trapped(*args: Any, **more: Any) -> Any:
             self.point(f"before {name}")
-            await write(*args, **more)
+            answer = await write(*args, **more)
             self.point(f"after {name}")
+            return answer
 
         return trapped
 

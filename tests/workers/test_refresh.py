@@ -15,7 +15,7 @@ from peft_tui.domain.errors import AuthenticationFailed, ConnectionFailed, Resou
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.protocol import RemoteDeployment
 from peft_tui.store import Changes, Store
-from peft_tui.workers.refresh import Refresh
+from peft_tui.workers.refresh import ASKED_FOR, Refresh
 from tests.doubles import NOON, PLATFORM, ScriptedDriver, VirtualClock, broken, deployment, intend, remote
 
 
@@ -155,35 +155,49 @@ class TestUnchanged:
 
 
 class TestMissing:
-    async def test_once_it_keeps_what_was_seen_and_its_age(self, watch: Watch) -> None:
+    @pytest.mark.parametrize("misses", [1, 3])
+    async def test_what_is_there_when_asked_for_keeps_what_was_seen_and_its_age(
+        self, watch: Watch, misses: int
+    ) -> None:
         await watch.tick(remote("llama"))
         seen_at = watch.clock.now()
-        await watch.tick()
+        watch.driver.existing = {"id-of-llama"}
+        for _ in range(misses):
+            await watch.tick()
         await watch.clock.advance(100)
         row = await watch.row("llama")
         assert row.observation is not None
         assert (row.status, row.condition, row.listed) == (Status.ACTIVE, Condition.NONE, False)
         assert row.observation.observed_at == seen_at
 
-    async def test_twice_it_is_gone_and_costs_nothing(self, watch: Watch) -> None:
+    async def test_what_is_denied_by_its_id_is_gone_and_costs_nothing(self, watch: Watch) -> None:
         name = await watch.ours()
-        for _ in range(2):
-            await watch.tick()
+        await watch.tick()
         row = await watch.row(name)
         assert row.observation is not None
         assert (row.condition, row.observation.usd_per_hour) == (Condition.GONE, 0)
         assert row.observation.reason and row.observation.billed_instances == 0
 
-    async def test_a_failed_look_in_between_counts_for_nothing(self, watch: Watch) -> None:
+    async def test_what_could_not_be_asked_for_is_not_gone(self, watch: Watch) -> None:
         await watch.tick(remote("llama"))
+        watch.driver.denials.append(broken())
         await watch.tick()
+        assert (await watch.row("llama")).condition is Condition.NONE
         await watch.tick(error=broken())
         assert (await watch.row("llama")).condition is Condition.NONE
 
+    async def test_half_a_list_asks_for_a_few_and_no_more(self, watch: Watch) -> None:
+        names = [f"bot-{number}" for number in range(ASKED_FOR + 5)]
+        await watch.tick(*(remote(name) for name in names))
+        watch.driver.existing = {f"id-of-{name}" for name in names}
+        watch.driver.calls.clear()
+        await watch.tick()
+        assert sum(call.startswith("exists") for call in watch.driver.calls) == ASKED_FOR
+        assert {row.condition for row in (await watch.rows()).values()} == {Condition.NONE}
+
     async def test_what_others_made_and_removed_is_shown_no_more(self, watch: Watch) -> None:
         await watch.tick(remote("llama"), remote("qwen"))
-        for _ in range(2):
-            changes = await watch.tick(remote("qwen"))
+        changes = await watch.tick(remote("qwen"))
         assert set(await watch.rows()) == {"qwen"}
         assert len(changes[0].deployments) == 1
 
@@ -207,11 +221,6 @@ class TestMissing:
         row = await watch.row("llama")
         assert (row.status, row.condition, row.listed) == (Status.ACTIVE, Condition.NONE, True)
         assert row.observation is not None and row.observation.observed_at == watch.clock.now()
-
-    async def test_a_miss_after_a_comeback_is_a_first_one_again(self, watch: Watch) -> None:
-        for listed in ([remote("llama")], [], [remote("llama")], []):
-            await watch.tick(*listed)
-        assert (await watch.row("llama")).condition is Condition.NONE
 
     async def test_what_was_never_seen_is_not_gone(self, watch: Watch) -> None:
         wanted = deployment("bot")

@@ -13,9 +13,10 @@ from peft_tui.domain.offers import (
     PlannedStep,
     Setting,
 )
-from peft_tui.domain.operation import AWAIT_ACTIVE
+from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_GONE, AWAIT_STOPPED, OperationKind
 from peft_tui.domain.spec import DeploymentSpec, Settings
 
+HOST = "https://api.replicate.com"
 SETTINGS = (
     Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.REDEPLOY),
     Setting(
@@ -103,6 +104,43 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     return tuple(steps)
 
 
+def _stop(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    return (
+        PlannedStep("stop", "set its instances to 0"),
+        PlannedStep(AWAIT_STOPPED, "wait until the platform shows it disabled"),
+    )
+
+
+def _start(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    return (
+        PlannedStep("start", "set its instances", bills=True),
+        PlannedStep(AWAIT_ACTIVE, "wait until it is active, or asleep"),
+    )
+
+
+def _update(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    return (PlannedStep("update", "make a new release, rolled out by the platform"),)
+
+
+def _delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    steps: list[PlannedStep] = []
+    if spec.source.kind is SourceKind.HUGGING_FACE:
+        steps.append(PlannedStep("cancel_import", "cancel its import, if it still runs"))
+    return (
+        *steps,
+        *_stop(spec, changes),
+        PlannedStep("await_idle", "wait until it has been unused for 15 minutes"),
+        PlannedStep("delete", "delete the deployment"),
+        PlannedStep(AWAIT_GONE, "wait until it is gone"),
+    )
+
+
+def _leaves(spec: DeploymentSpec) -> str:
+    if spec.source.kind is SourceKind.HUGGING_FACE:
+        return "The imported model stays at Replicate, where it costs nothing while nobody runs it."
+    return ""
+
+
 def guard(settings: Settings) -> str:
     if settings.get("min_instances") == 0:
         return f"it sleeps when idle; never more than {settings.get('max_instances', 1)} at once"
@@ -115,7 +153,7 @@ CAPABILITIES = Capabilities(
     best_for="a packaged model or merged checkpoint that may sleep; billed by the second",
     credentials=(
         CredentialField("REPLICATE_API_TOKEN", "API token"),
-        CredentialField("REPLICATE_BASE_URL", "API address", secret=False, required=False),
+        CredentialField("REPLICATE_BASE_URL", "API address", secret=False, required=False, default=HOST),
     ),
     sources={
         SourceKind.HUGGING_FACE: "a merged checkpoint, imported with cog-vllm",
@@ -129,6 +167,14 @@ CAPABILITIES = Capabilities(
     scale_to_zero=True,
     plan=plan,
     guard=guard,
+    verbs={
+        OperationKind.STOP: _stop,
+        OperationKind.START: _start,
+        OperationKind.UPDATE: _update,
+        OperationKind.DELETE: _delete,
+    },
+    patience={AWAIT_ACTIVE: 15 * 60.0, AWAIT_STOPPED: 2 * 60.0},
+    leaves=_leaves,
     # The real limit is not documented; this one is ours [INF].
     name_rule=NameRule(max_length=40),
     how_to_stop="To stop it: set its instances to 0 at replicate.com/deployments.",

@@ -26,8 +26,9 @@ from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.replicate import inference, states
-from peft_tui.drivers.replicate.declaration import CAPABILITIES
+from peft_tui.drivers.replicate.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.replicate.steps import NOTHING, STEPS
+from peft_tui.drivers.replicate.verbs import VERBS
 from peft_tui.drivers.replicate.wire import (
     AccountWire,
     Deployment,
@@ -45,8 +46,10 @@ from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
 
-HOST = "https://api.replicate.com"
 MAX_PAGES = 200
+
+
+ALL_STEPS = {**STEPS, **VERBS}
 
 
 class ReplicateDriver:
@@ -75,7 +78,9 @@ class ReplicateDriver:
     async def owner(self) -> AccountWire:
         """Who the token belongs to; asked for once."""
         if self._account is None:
-            self._account = parse(AccountWire, await self.http.get("/v1/account"), self.title)
+            # A stop asks this first, so nothing holds it back; it is one call a process.
+            body = await self.http.get("/v1/account", urgency=Urgency.STOP)
+            self._account = parse(AccountWire, body, self.title)
         return self._account
 
     async def instance_types(self) -> tuple[InstanceType, ...]:
@@ -154,14 +159,21 @@ class ReplicateDriver:
     async def explain(self, remote: RemoteDeployment) -> Observation:
         return remote.observation
 
+    async def exists(self, remote_id: str) -> bool:
+        try:
+            await self.http.get(f"/v1/deployments/{remote_id}", urgency=Urgency.BACKGROUND)
+        except NotFound:
+            return False
+        return True
+
     def repeatable(self, step: str) -> bool:
-        return STEPS[step].find is NOTHING
+        return ALL_STEPS[step].find is NOTHING
 
     async def find(self, step: str, context: StepContext) -> Outputs | None:
-        return await STEPS[step].find(self, context)
+        return await ALL_STEPS[step].find(self, context)
 
     async def act(self, step: str, context: StepContext) -> Outputs:
-        return await STEPS[step].act(self, context)
+        return await ALL_STEPS[step].act(self, context)
 
     async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
         return await inference.target(self, deployment)

@@ -1,4 +1,5 @@
-"""The steps of a create at Replicate, each with the look-up for what a lost answer left behind."""
+"""The steps of a create at Replicate, each with the look-up for what a lost answer left behind; those on a
+deployment that exists are in `verbs.py`."""
 
 from __future__ import annotations
 
@@ -124,8 +125,7 @@ async def _find_deployment(driver: ReplicateDriver, context: StepContext) -> Out
         body = await driver.http.get(f"/v1/deployments/{owner}/{context.remote_name}")
     except NotFound:
         return None
-    found = parse(Deployment, body, driver.title)
-    return {"deployment": f"{found.owner}/{found.name}"}
+    return _made(parse(Deployment, body, driver.title))
 
 
 async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
@@ -138,8 +138,13 @@ async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
         "min_instances": spec.min_instances,
         "max_instances": spec.max_instances,
     }
-    found = made(Deployment, await driver.http.request("POST", "/v1/deployments", body=body), driver.title)
-    return {"deployment": f"{found.owner}/{found.name}"}
+    answer = await driver.http.request("POST", "/v1/deployments", body=body)
+    return _made(made(Deployment, answer, driver.title))
+
+
+def _made(found: Deployment) -> Outputs:
+    name = f"{found.owner}/{found.name}"
+    return {"deployment": name, "remote_id": name}
 
 
 async def _find_probe(driver: ReplicateDriver, context: StepContext) -> Outputs | None:

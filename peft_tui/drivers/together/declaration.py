@@ -13,9 +13,10 @@ from peft_tui.domain.offers import (
     PlannedStep,
     Setting,
 )
-from peft_tui.domain.operation import AWAIT_ACTIVE
+from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_GONE, AWAIT_STOPPED, OperationKind
 from peft_tui.domain.spec import DeploymentSpec, Settings
 
+HOST = "https://api.together.ai"
 MERGE, ATTACH = "merge", "attach"
 
 SETTINGS = (
@@ -28,7 +29,7 @@ SETTINGS = (
         choices=((MERGE, "merge the adapter into its base"), (ATTACH, "attach it to a running base")),
         help="attached: on a base of its own, for adapters of Together's own training; others may be refused",
     ),
-    Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.REDEPLOY),
+    Setting("instance_type", "Instance type", Kind.INSTANCE_TYPE, Change.CREATE_ONLY),
     Setting(
         "region",
         "Region",
@@ -137,6 +138,44 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     return tuple(steps)
 
 
+def _stop(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    return (
+        PlannedStep("stop", "set its replicas to 0"),
+        PlannedStep(AWAIT_STOPPED, "wait until the platform says stopped"),
+    )
+
+
+def _start(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    return (
+        PlannedStep("start", "set its replicas", bills=True),
+        PlannedStep("traffic", "send it traffic"),
+        PlannedStep(AWAIT_ACTIVE, "wait until it is active"),
+    )
+
+
+def _update(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    steps: list[PlannedStep] = []
+    if changes.keys() - {"visibility"}:
+        steps.append(PlannedStep("update", "change it while it serves"))
+    if "visibility" in changes:
+        steps.append(PlannedStep("visibility", "change who sees its endpoint"))
+    return tuple(steps)
+
+
+def _delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    """The order of the vendor's own command line: nothing is taken away that bills or has traffic."""
+    steps = [
+        *_stop(spec, changes),
+        PlannedStep("detach", "take its traffic away"),
+        PlannedStep("delete", "delete the deployment"),
+        PlannedStep("delete_endpoint", "delete its endpoint"),
+        PlannedStep(AWAIT_GONE, "wait until it is gone"),
+    ]
+    if spec.source.kind is not SourceKind.PLATFORM and not changes.get("keep_adapter"):
+        steps.append(PlannedStep("delete_model", "delete the adapter that was registered for it"))
+    return tuple(steps)
+
+
 def guard(settings: Settings) -> str:
     minutes = settings.get("idle_timeout")
     return f"Together stops it after {minutes} min without a request" if minutes else ""
@@ -149,7 +188,7 @@ CAPABILITIES = Capabilities(
     credentials=(
         CredentialField("TOGETHER_API_KEY", "API key"),
         CredentialField("TOGETHER_PROJECT_ID", "project id", secret=False, required=False),
-        CredentialField("TOGETHER_BASE_URL", "API address", secret=False, required=False),
+        CredentialField("TOGETHER_BASE_URL", "API address", secret=False, required=False, default=HOST),
     ),
     sources={
         SourceKind.DIRECTORY: "uploaded from here",
@@ -161,6 +200,14 @@ CAPABILITIES = Capabilities(
     scale_to_zero=False,
     plan=plan,
     guard=guard,
+    verbs={
+        OperationKind.STOP: _stop,
+        OperationKind.START: _start,
+        OperationKind.UPDATE: _update,
+        OperationKind.DELETE: _delete,
+    },
+    failed_is_final="Together: what has failed cannot be started again. Delete it and deploy anew.",
+    patience={AWAIT_ACTIVE: 20 * 60.0, AWAIT_STOPPED: 5 * 60.0},
     # The real limit of an endpoint's name is not documented; this one is ours [INF].
     name_rule=NameRule(max_length=40),
     how_to_stop="To stop it: set its replicas to 0 at api.together.ai, Endpoints.",

@@ -23,8 +23,9 @@ from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.together import catalog, inference, states
-from peft_tui.drivers.together.declaration import CAPABILITIES
+from peft_tui.drivers.together.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
+from peft_tui.drivers.together.verbs import VERBS
 from peft_tui.drivers.together.wire import (
     Deployment,
     Endpoint,
@@ -44,7 +45,6 @@ from peft_tui.text import clean_line
 
 W = TypeVar("W", bound=Wire)
 
-HOST = "https://api.together.ai"
 INFERENCE = "https://api-inference.together.ai/v1"
 PAGE = 500
 """The largest page that a list gives."""
@@ -54,6 +54,9 @@ SUMMARIES = 10
 """How many deployments stand in an endpoint's own answer."""
 PRICES_SECONDS = 3600.0
 """How long the price of an instance type is believed between two looks."""
+
+
+ALL_STEPS = {**STEPS, **VERBS}
 
 
 class TogetherDriver:
@@ -150,14 +153,24 @@ class TogetherDriver:
         said = parse(Deployment, body, self.title).status.message
         return replace(remote.observation, reason=said or remote.observation.reason)
 
+    async def exists(self, remote_id: str) -> bool:
+        project = await self.project()
+        endpoint_id, _, deployment_id = remote_id.partition("/")
+        path = f"/v2/projects/{project.id}/endpoints/{endpoint_id}/deployments/{deployment_id}"
+        try:
+            await self.http.get(path, urgency=Urgency.BACKGROUND)
+        except NotFound:
+            return False
+        return True
+
     def repeatable(self, step: str) -> bool:
-        return STEPS[step].find is NOTHING
+        return ALL_STEPS[step].find is NOTHING
 
     async def find(self, step: str, context: StepContext) -> Outputs | None:
-        return await STEPS[step].find(self, context)
+        return await ALL_STEPS[step].find(self, context)
 
     async def act(self, step: str, context: StepContext) -> Outputs:
-        return await STEPS[step].act(self, context)
+        return await ALL_STEPS[step].act(self, context)
 
     async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
         return await inference.target(self, deployment)
@@ -224,10 +237,12 @@ class TogetherDriver:
         return prices
 
     async def _ask_project(self) -> Named:
+        # A stop asks this first, so nothing holds it back; it is one call a process.
         try:
-            who = parse(Whoami, await self.http.get("/v3/whoami"), self.title)
+            who = parse(Whoami, await self.http.get("/v3/whoami", urgency=Urgency.STOP), self.title)
         except NotFound:
-            old = parse(WhoamiV1, await self.http.get("/v1/whoami"), self.title)
+            body = await self.http.get("/v1/whoami", urgency=Urgency.STOP)
+            old = parse(WhoamiV1, body, self.title)
             self._organization = old.organization_name
             return Named(id=old.project_id, name=old.project_name, slug=old.project_slug)
         self._organization = who.organization.name

@@ -1,4 +1,5 @@
-"""The steps of a create at Together, each with the look-up for what a lost answer left behind."""
+"""The steps at Together, each with the look-up for what a lost answer left behind; those on a deployment that
+exists are in `verbs.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PlatformFailed
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.hugging_face import hub_token
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.together import catalog, upload
@@ -46,7 +48,7 @@ class Step:
     find: Callable[[TogetherDriver, StepContext], Awaitable[Outputs | None]] = NOTHING
 
 
-async def _project_path(driver: TogetherDriver) -> str:
+async def project_path(driver: TogetherDriver) -> str:
     return f"/v2/projects/{(await driver.project()).id}"
 
 
@@ -82,7 +84,7 @@ async def _base(driver: TogetherDriver, context: StepContext) -> Outputs:
 
 
 async def _find_model(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for model in await driver.pages(Model, f"{await _project_path(driver)}/models"):
+    for model in await driver.pages(Model, f"{await project_path(driver)}/models"):
         if model.name.rpartition("/")[2] == context.remote_name:
             return {"model_id": model.id, **await _base(driver, context)}
     return None
@@ -91,17 +93,17 @@ async def _find_model(driver: TogetherDriver, context: StepContext) -> Outputs |
 async def _register(driver: TogetherDriver, context: StepContext) -> Outputs:
     base = await _base(driver, context)
     body = {"name": context.remote_name, "baseModelId": base["base_model_id"], "type": "adapter"}
-    answer = await driver.http.request("POST", f"{await _project_path(driver)}/models", body=body)
+    answer = await driver.http.request("POST", f"{await project_path(driver)}/models", body=body)
     return {"model_id": made(Model, answer, driver.title).id, **base}
 
 
 async def _upload(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = f"{await _project_path(driver)}/models/upload"
+    path = f"{await project_path(driver)}/models/upload"
     return await upload.upload_directory(driver.http, path, driver.title, context)
 
 
 async def _find_import(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for item in await driver.pages(RemoteUpload, f"{await _project_path(driver)}/models/uploads"):
+    for item in await driver.pages(RemoteUpload, f"{await project_path(driver)}/models/uploads"):
         if item.model_id == context.outputs["model_id"]:
             return {"upload_id": item.id}
     return None
@@ -115,12 +117,12 @@ async def _start_import(driver: TogetherDriver, context: StepContext) -> Outputs
     }
     if (token := hub_token(driver.hub_token, context.spec)) is not None:
         body["token"] = token.reveal()
-    answer = await driver.http.request("POST", f"{await _project_path(driver)}/models/uploads", body=body)
+    answer = await driver.http.request("POST", f"{await project_path(driver)}/models/uploads", body=body)
     return {"upload_id": made(RemoteUpload, answer, driver.title).id}
 
 
 async def _await_import(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = f"{await _project_path(driver)}/models/uploads/{context.outputs['upload_id']}"
+    path = f"{await project_path(driver)}/models/uploads/{context.outputs['upload_id']}"
     while True:
         item = parse(RemoteUpload, await driver.http.get(path), driver.title)
         word = item.status.removeprefix("REMOTE_UPLOAD_STATUS_")
@@ -143,7 +145,7 @@ async def _validate(driver: TogetherDriver, context: StepContext) -> Outputs:
     if context.spec.source.kind is SourceKind.PLATFORM:
         model_id = context.spec.source.reference
         found = {"model_id": model_id, **await _base(driver, context)}
-    path = f"{await _project_path(driver)}/models/{model_id}/revisions"
+    path = f"{await project_path(driver)}/models/{model_id}/revisions"
     while True:
         revisions = await driver.pages(Revision, path)
         newest = max(revisions, key=lambda revision: revision.created_at, default=None)
@@ -160,7 +162,7 @@ async def _validate(driver: TogetherDriver, context: StepContext) -> Outputs:
 
 
 async def _find_endpoint(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for endpoint in await driver.pages(Endpoint, f"{await _project_path(driver)}/endpoints"):
+    for endpoint in await driver.pages(Endpoint, f"{await project_path(driver)}/endpoints"):
         if endpoint.bare_name == context.remote_name:
             return {"endpoint_id": endpoint.id, "model": endpoint.name}
     return None
@@ -169,13 +171,13 @@ async def _find_endpoint(driver: TogetherDriver, context: StepContext) -> Output
 async def _endpoint(driver: TogetherDriver, context: StepContext) -> Outputs:
     visibility = context.spec.text("visibility", "private").upper()
     body = {"name": context.remote_name, "visibility": f"VISIBILITY_{visibility}"}
-    answer = await driver.http.request("POST", f"{await _project_path(driver)}/endpoints", body=body)
+    answer = await driver.http.request("POST", f"{await project_path(driver)}/endpoints", body=body)
     endpoint = made(Endpoint, answer, driver.title)
     return {"endpoint_id": endpoint.id, "model": endpoint.name}
 
 
 async def _deployments_path(driver: TogetherDriver, context: StepContext) -> str:
-    return f"{await _project_path(driver)}/endpoints/{context.outputs['endpoint_id']}/deployments"
+    return f"{await project_path(driver)}/endpoints/{context.outputs['endpoint_id']}/deployments"
 
 
 async def _deployment_body(driver: TogetherDriver, context: StepContext) -> dict[str, Any]:
@@ -192,13 +194,7 @@ async def _deployment_body(driver: TogetherDriver, context: StepContext) -> dict
         "autoscaling": {
             "minReplicas": spec.min_instances,
             "maxReplicas": spec.max_instances,
-            "scalingMetrics": [
-                {
-                    "name": "inflight_requests",
-                    "type": "METRIC_TARGET_TYPE_AVERAGE_VALUE",
-                    "target": spec.integer("scale_target", 8),
-                }
-            ],
+            "scalingMetrics": scaling_metrics(spec),
         },
     }
     if idle := spec.integer("idle_timeout"):
@@ -208,6 +204,16 @@ async def _deployment_body(driver: TogetherDriver, context: StepContext) -> dict
     if region := spec.text("region"):
         body["placement"] = {"inline": {"regions": [region], "constraint": "ENFORCEMENT_REQUIRED"}}
     return body
+
+
+def scaling_metrics(spec: DeploymentSpec) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "inflight_requests",
+            "type": "METRIC_TARGET_TYPE_AVERAGE_VALUE",
+            "target": spec.integer("scale_target", 8),
+        }
+    ]
 
 
 async def _dry_run(driver: TogetherDriver, context: StepContext) -> Outputs:
@@ -224,14 +230,18 @@ async def _dry_run(driver: TogetherDriver, context: StepContext) -> Outputs:
 async def _find_deployment(driver: TogetherDriver, context: StepContext) -> Outputs | None:
     for item in await driver.pages(Deployment, await _deployments_path(driver, context)):
         if item.name.rpartition("/")[2] == DEPLOYMENT_NAME:
-            return {"deployment_id": item.id}
+            return _made(context, item.id)
     return None
 
 
 async def _deployment(driver: TogetherDriver, context: StepContext) -> Outputs:
     body = await _deployment_body(driver, context)
     answer = await driver.http.request("POST", await _deployments_path(driver, context), body=body)
-    return {"deployment_id": made(Deployment, answer, driver.title).id}
+    return _made(context, made(Deployment, answer, driver.title).id)
+
+
+def _made(context: StepContext, deployment_id: str) -> Outputs:
+    return {"deployment_id": deployment_id, "remote_id": f"{context.outputs['endpoint_id']}/{deployment_id}"}
 
 
 async def _adapters_path(driver: TogetherDriver, context: StepContext) -> str:
@@ -284,9 +294,11 @@ async def _traffic(driver: TogetherDriver, context: StepContext) -> Outputs:
 
 
 async def _add_weight(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = f"{await _project_path(driver)}/endpoints/{context.outputs['endpoint_id']}"
+    known = context.outputs
+    remote_id = context.remote_id or f"{known['endpoint_id']}/{known['deployment_id']}"
+    endpoint_id, _, deployment_id = remote_id.partition("/")
+    path = f"{await project_path(driver)}/endpoints/{endpoint_id}"
     endpoint = parse(Endpoint, await driver.http.get(path), driver.title)
-    deployment_id = context.outputs["deployment_id"]
     if endpoint.weight(deployment_id) > 0:
         return {}
     others = [

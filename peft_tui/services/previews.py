@@ -1,0 +1,111 @@
+"""What a verb would do, as data, for whoever asks a person before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from peft_tui.domain.deployment import Deployment, Origin
+from peft_tui.domain.offers import Change, PlannedStep
+from peft_tui.domain.operation import Operation, OperationKind
+from peft_tui.domain.spec import Settings
+from peft_tui.domain.status import Status
+from peft_tui.drivers import capabilities
+from peft_tui.services.changes import ChangedSetting, difference, local_part, read_changes
+from peft_tui.services.reasons import why_not
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Of one verb on one deployment."""
+
+    deployment: Deployment
+    kind: OperationKind
+    refused: str
+    """Why it cannot be done; empty when it can."""
+    usd_per_hour: Decimal | None
+    """What it costs now; None when that is not known."""
+    steps: tuple[PlannedStep, ...]
+    """What is sent and waited for; nothing when it is kept here only."""
+    changes: tuple[ChangedSetting, ...] = ()
+    gives_up: Operation | None = None
+    """What is under way and ends with it."""
+    stops: str = ""
+    """What ends, for a person."""
+    afterwards: str = ""
+    """What may bill when it is done, or what is left."""
+
+    @property
+    def rolls_out(self) -> bool:
+        """Whether any of it makes a new rollout instead of changing what runs."""
+        return any(line.change is Change.REDEPLOY and not line.kept_here for line in self.changes)
+
+
+def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, str] | None = None) -> Preview:
+    """What `kind` would do to `deployment`, from what is known here.
+
+    Args:
+        changes: of an update: text by setting.
+
+    Raises:
+        ConfigurationInvalid: the changes cannot be.
+    """
+    seen = deployment.observation
+    refused = why_not(deployment, kind)
+    settings: Settings = {}
+    lines: tuple[ChangedSetting, ...] = ()
+    if kind is OperationKind.UPDATE:
+        lines = difference(deployment, changes or {})
+        parsed = read_changes(deployment, changes or {})
+        local, _ = local_part(deployment, parsed)
+        settings = {key: value for key, value in parsed.items() if key not in local}
+    elif kind is OperationKind.START and (bounds := deployment.bounds_to_start):
+        settings = {"min_instances": bounds[0], "max_instances": bounds[1]}
+    plan = capabilities(deployment.platform).verbs.get(kind)
+    steps = plan(deployment.spec.changed(settings), settings) if plan and not refused else ()
+    if kind is OperationKind.UPDATE and not settings:
+        steps = ()
+    ends = kind in (OperationKind.STOP, OperationKind.DELETE)
+    return Preview(
+        deployment,
+        kind,
+        refused,
+        seen.usd_per_hour if seen else None,
+        steps,
+        lines,
+        deployment.under_way if ends else None,
+        _stops(deployment, kind),
+        _afterwards(deployment, kind, settings),
+    )
+
+
+def total_usd_per_hour(previews: Sequence[Preview]) -> tuple[Decimal, int]:
+    """What several cost now together, and of how many it is not known."""
+    known = [one.usd_per_hour for one in previews if one.usd_per_hour is not None]
+    return sum(known, Decimal(0)), len(previews) - len(known)
+
+
+def _stops(deployment: Deployment, kind: OperationKind) -> str:
+    seen = deployment.observation
+    if kind not in (OperationKind.STOP, OperationKind.DELETE) or deployment.status is Status.STOPPED:
+        return ""
+    if seen is None or not seen.ready_instances:
+        return "What is under way is ended; requests that wait are lost."
+    plural = "" if seen.ready_instances == 1 else "s"
+    return f"{seen.ready_instances} instance{plural} of {deployment.remote_name}; its requests are refused."
+
+
+def _afterwards(deployment: Deployment, kind: OperationKind, settings: Settings) -> str:
+    offers = capabilities(deployment.platform)
+    match kind:
+        case OperationKind.STOP:
+            return "Nothing bills once the platform says stopped. Its settings stay, to start it again."
+        case OperationKind.START:
+            low, high = settings.get("min_instances", "—"), settings.get("max_instances", "—")
+            guard = offers.guard(deployment.spec.settings) if deployment.origin is Origin.OURS else ""
+            return f"{low} to {high} instances bill. {guard or 'Nothing stops it by itself.'}"
+        case OperationKind.DELETE:
+            return offers.leaves(deployment.spec) or "Nothing of it is left there."
+        case _:
+            return ""

@@ -1,0 +1,99 @@
+"""Why something cannot be done to a deployment now, as far as can be told without asking anybody."""
+
+from __future__ import annotations
+
+from peft_tui.domain.deployment import Deployment, Origin
+from peft_tui.domain.operation import WATCHED, OperationKind, OperationState, StepState
+from peft_tui.domain.status import Condition, Status
+from peft_tui.drivers import capabilities
+
+DOING = {
+    OperationKind.CREATE: "being deployed",
+    OperationKind.UPDATE: "being updated",
+    OperationKind.STOP: "being stopped",
+    OperationKind.START: "being started",
+    OperationKind.DELETE: "being deleted",
+}
+
+
+def why_not(deployment: Deployment, kind: OperationKind) -> str:
+    """A sentence for a greyed action; empty when it is allowed."""
+    offers = capabilities(deployment.platform)
+    if kind in offers.no_verbs:
+        return offers.no_verbs[kind]
+    if kind not in offers.verbs:
+        return f"{offers.title}: this cannot be done from here."
+    if deployment.condition is Condition.GONE:
+        return "The platform does not have it any more."
+    if deployment.origin is not Origin.OURS and kind is not OperationKind.STOP:
+        return "It was not made here: adopt it first."
+    doing = deployment.under_way.kind if deployment.under_way else None
+    if doing is OperationKind.DELETE or doing is kind:
+        return f"It is {DOING[doing]} already."
+    match kind:
+        case OperationKind.STOP:
+            return _why_not_stop(deployment, doing)
+        case OperationKind.START:
+            return _why_not_start(deployment, doing)
+        case OperationKind.UPDATE:
+            return _why_not_update(deployment, doing)
+        case _:
+            return ""
+
+
+def why_not_adopt(deployment: Deployment) -> str:
+    """The same for making it ours."""
+    if deployment.origin is Origin.OURS:
+        return "It is managed here already."
+    return "The platform does not have it any more." if deployment.condition is Condition.GONE else ""
+
+
+def _why_not_stop(deployment: Deployment, doing: OperationKind | None) -> str:
+    seen = deployment.observation
+    if doing is not None:
+        return ""
+    if seen is None:
+        return "Nothing of it was made." if deployment.came_to_nothing else ""
+    if seen.billed_instances == 0 and seen.status is Status.STOPPED:
+        return "It is stopped already."
+    if seen.billed_instances == 0 and seen.status is Status.FAILED:
+        return "It has failed and does not bill: delete it."
+    return ""
+
+
+def _why_not_start(deployment: Deployment, doing: OperationKind | None) -> str:
+    offers = capabilities(deployment.platform)
+    if half := _half_made(deployment):
+        return half
+    if deployment.status is Status.FAILED and offers.failed_is_final:
+        return offers.failed_is_final
+    if doing is OperationKind.CREATE:
+        return "It is being deployed already."
+    if deployment.status not in (Status.STOPPED, Status.FAILED) and doing is not OperationKind.STOP:
+        return "It is not stopped."
+    if deployment.bounds_to_start is None:
+        return "Its bounds are not known: set the minimum and maximum first."
+    return ""
+
+
+def _why_not_update(deployment: Deployment, doing: OperationKind | None) -> str:
+    if doing is OperationKind.STOP:
+        return "It is being stopped: wait until it is."
+    if deployment.observation is None and doing is None:
+        return (
+            "Nothing of it was made." if deployment.came_to_nothing else "The platform has not shown it yet."
+        )
+    if deployment.status is Status.FAILED:
+        return capabilities(deployment.platform).failed_is_final
+    return ""
+
+
+def _half_made(deployment: Deployment) -> str:
+    """A create that was not finished, as far as its row still shows it."""
+    operation = deployment.operation
+    if operation is None or operation.kind is not OperationKind.CREATE:
+        return ""
+    if operation.state is not OperationState.FAILED:
+        return ""
+    left = [s for s in operation.steps if s.state is not StepState.DONE and s.key not in WATCHED]
+    return f"Its create did not get past “{left[0].title}”: delete it and deploy again." if left else ""
