@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from peft_tui.backend import Backend
+from peft_tui.cli.following import Followed, Waiter, confirm, deadline, follow
 from peft_tui.cli.output import data, deployment_document, line, talk
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError, TimedOut
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound
 from peft_tui.domain.money import usd_range
 from peft_tui.domain.offers import (
     Account,
@@ -21,7 +19,6 @@ from peft_tui.domain.offers import (
     Capabilities,
     Level,
 )
-from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, StepState
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
 from peft_tui.services.lookups import Question, Topic
@@ -69,7 +66,7 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
         _confirm(spec, offers, cost)
     talk(f"deploying {spec.name} to {offers.title} on {spec.instance_type}: {cost}")
     deployment = await backend.deployments.deploy(spec, account.id)
-    return await _follow(backend, deployment, args)
+    return await _result(backend, deployment, args)
 
 
 def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value]:
@@ -163,9 +160,9 @@ async def _ask(backend: Backend, question: Question) -> Any:
     def mine(changes: Changes) -> bool:
         return (question.platform, str(question.topic), question.subject) in changes.catalog
 
-    async with _Waiter(backend, mine) as waiter:
+    async with Waiter(backend, mine) as waiter:
         backend.lookups.want(question)
-        async with _deadline(LOOKUP_SECONDS, f"No answer about {question.topic} in time."):
+        async with deadline(LOOKUP_SECONDS, f"No answer about {question.topic} in time."):
             while True:
                 answer = await backend.lookups.answer(question)
                 if answer is not None and answer.fetched_at >= asked:
@@ -176,25 +173,16 @@ async def _ask(backend: Backend, question: Question) -> Any:
     return answer.value
 
 
-async def _follow(backend: Backend, deployment: Deployment, args: argparse.Namespace) -> int:
-    """Stay until the operation has come as far as was asked, telling each step on standard error."""
-    told = ""
-    async with _Waiter(backend, lambda changes: deployment.id in changes.deployments) as waiter:
-        hint = "It goes on whenever peft-tui runs, and may bill: peft-tui show " + deployment.name
-        async with _deadline(args.timeout, f"Not active after {args.timeout:.0f} s.", hint):
-            while True:
-                operations = await backend.store.operations.of_deployment(deployment.id)
-                operation = operations[0]
-                if (saying := _saying(operation)) != told:
-                    told = saying
-                    talk(told)
-                if operation.state.ended or (not args.wait and _only_waiting(operation)):
-                    break
-                await waiter.change()
+async def _result(backend: Backend, deployment: Deployment, args: argparse.Namespace) -> int:
+    """Follow its create as far as was asked, and say what came of it."""
+    created = (await backend.store.operations.of_deployment(deployment.id))[-1]
+    followed = Followed(deployment.name, created.id)
+    hint = "It goes on whenever peft-tui runs, and may bill: peft-tui show " + deployment.name
+    await follow(backend, [followed], wait=args.wait, timeout=args.timeout, hint=hint)
+    if followed.error is not None:
+        raise followed.error
     current = await backend.store.deployments.get(deployment.id)
     assert current is not None
-    if operation.state is OperationState.FAILED:
-        raise PeftTuiError.from_dict(dict(operation.error or {}))
     if args.json:
         data(deployment_document(current))
     else:
@@ -205,75 +193,9 @@ async def _follow(backend: Backend, deployment: Deployment, args: argparse.Names
     return 0
 
 
-def _saying(operation: Operation) -> str:
-    step = operation.current
-    if step is None or operation.state.ended:
-        return f"{operation.kind}: {operation.state}"
-    note = f" ({step.note})" if step.note else ""
-    progress = f" {100 * step.done // step.total}%" if step.done is not None and step.total else ""
-    return f"[{step.seq + 1}/{len(operation.steps)}] {step.title}{progress}{note}"
-
-
-def _only_waiting(operation: Operation) -> bool:
-    """Everything that had to be asked for was asked for."""
-    rest = [step for step in operation.steps if step.state is not StepState.DONE]
-    return bool(rest) and rest[0].key == AWAIT_ACTIVE
-
-
 def _confirm(spec: DeploymentSpec, offers: Capabilities, cost: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigurationInvalid(
-            f"This would cost {cost} and asks for a confirmation.",
-            hint="Add --yes to do it without being asked.",
-        )
-    talk(f"{spec.name} on {offers.title}, {spec.instance_type}: {cost}")
-    talk(offers.guard(spec.settings) or "Nothing stops it by itself.")
-    print("Deploy? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise ConfigurationInvalid("Not deployed.", hint="Nothing was sent and nothing bills.")
-
-
-class _Waiter:
-    """Wakes on change notices that matter, other processes' included."""
-
-    def __init__(self, backend: Backend, matters: Callable[[Changes], bool]) -> None:
-        self._backend = backend
-        self._matters = matters
-        self._changed = asyncio.Event()
-
-    async def __aenter__(self) -> _Waiter:
-        self._unlisten = self._backend.store.database.listen(self._notice)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._unlisten()
-
-    async def change(self) -> None:
-        """Return after the next change; at the latest after a second, having looked at the store."""
-        try:
-            async with asyncio.timeout(1.0):
-                await self._changed.wait()
-        except TimeoutError:
-            await self._backend.store.database.notice_others()
-        self._changed.clear()
-
-    def _notice(self, changes: Changes) -> None:
-        if self._matters(changes):
-            self._changed.set()
-
-
-class _deadline:
-    """`asyncio.timeout` that ends in our own error."""
-
-    def __init__(self, seconds: float, message: str, hint: str = "") -> None:
-        self._timeout = asyncio.timeout(seconds)
-        self._error = TimedOut(message, hint=hint)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, *exc: Any) -> None:
-        try:
-            await self._timeout.__aexit__(*exc)
-        except TimeoutError as error:
-            raise self._error from error
+    words = [
+        f"{spec.name} on {offers.title}, {spec.instance_type}: {cost}",
+        offers.guard(spec.settings) or "Nothing stops it by itself.",
+    ]
+    confirm(words, "Deploy?", f"This would cost {cost}", "Not deployed.")

@@ -8,7 +8,16 @@ from dataclasses import asdict
 from typing import Any
 
 from peft_tui.backend import Backend
-from peft_tui.cli.output import data, deployment_document, deployment_table, failure, line, table, talk
+from peft_tui.cli.output import (
+    data,
+    deployment_document,
+    deployment_table,
+    failure,
+    line,
+    operation_document,
+    table,
+    talk,
+)
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import AuthenticationFailed, PeftTuiError
 from peft_tui.domain.money import usd
@@ -77,10 +86,13 @@ async def show(backend: Backend, args: argparse.Namespace) -> int:
     deployment = await backend.deployments.find(args.name)
     await _tell_failing(backend)
     history = await backend.store.deployments.history(deployment.id)
+    operations = [*reversed(await backend.store.operations.of_deployment(deployment.id))]
+    coming = [operation for operation in operations if not operation.state.ended]
     if args.json:
         document = deployment_document(deployment)
         document["settings"] = dict(deployment.spec.settings)
         document["history"] = [asdict(entry) for entry in history]
+        document["operations"] = [operation_document(operation) for operation in coming]
         data(document)
         return 0
     for title, value in _facts(deployment):
@@ -90,12 +102,15 @@ async def show(backend: Backend, args: argparse.Namespace) -> int:
         line(
             f"{'history':<10} {entry.observed_at:%Y-%m-%d %H:%M:%S} {entry.condition or entry.status}  {said}"
         )
-    if deployment.operation is not None:
-        for step in deployment.operation.steps:
+    failed = [deployment.operation] if deployment.operation and not coming else []
+    for operation in coming or failed:
+        asked = f"{operation.created_at:%Y-%m-%d %H:%M:%S}"
+        line(f"{'operation':<10} {operation.kind}, asked for {asked}: {operation.state}")
+        for step in operation.steps:
             line(f"{'step':<10} {_MARKS[step.state]} {step.title}  {step.note}")
-        if deployment.operation.error:
-            line(f"{'error':<10} {deployment.operation.error.get('message', '')}")
-            line(f"{'':<10} {deployment.operation.error.get('hint', '')}")
+        if operation.error:
+            line(f"{'error':<10} {operation.error.get('message', '')}")
+            line(f"{'':<10} {operation.error.get('hint', '')}")
     return 0
 
 

@@ -21,7 +21,14 @@ from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
 from peft_tui.paths import config_dir, data_dir
 
-COMMANDS = ("deploy", "list", "show", "platforms", "credentials", "config", "doctor", "sandbox")
+LIFE_HELP = {
+    "stop": "end the billing; what is being created is given up for it",
+    "start": "let it serve again, with the bounds that it had",
+    "update": "change settings",
+    "delete": "leave nothing of it at the platform",
+    "adopt": "manage what was made elsewhere",
+}
+COMMANDS = ("deploy", "list", "show", *LIFE_HELP, "platforms", "credentials", "config", "doctor", "sandbox")
 
 EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
 6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
@@ -102,6 +109,12 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
     listing = commands.add_parser("list", help="all deployments", epilog=EXIT)
     show = commands.add_parser("show", help="one deployment with its history", epilog=EXIT)
     show.add_argument("name", metavar="NAME")
+    for verb, words in LIFE_HELP.items():
+        changing = commands.add_parser(verb, help=words, epilog=EXIT)
+        if command == verb:
+            from peft_tui.cli.life import add_arguments as add_life_arguments
+
+            add_life_arguments(changing, verb)
     for reading in (listing, show):
         reading.add_argument("--cached", action="store_true", help="from the store, asking no platform")
         reading.add_argument("--json", action="store_true")
@@ -171,6 +184,7 @@ async def _command(
 def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int]]:
     from peft_tui.cli.credentials import credentials
     from peft_tui.cli.deploy import deploy
+    from peft_tui.cli.life import adopt, change_life
     from peft_tui.cli.listing import list_all, show
 
     verbs: dict[str, Callable[[Backend, argparse.Namespace], Awaitable[int]]] = {
@@ -178,5 +192,7 @@ def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int
         "list": list_all,
         "credentials": credentials,
         "show": show,
+        "adopt": adopt,
+        **dict.fromkeys(("stop", "start", "update", "delete"), change_life),
     }
     return verbs[command]

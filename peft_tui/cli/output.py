@@ -73,7 +73,7 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
         "cost_usd": None,
         "origin": deployment.origin,
         "remote_name": deployment.remote_name,
-        "operation": _operation(deployment.operation),
+        "operation": operation_document(deployment.operation) if deployment.operation else None,
     }
 
 
@@ -108,9 +108,8 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
         line((indent + "  ".join(cells)).rstrip())
 
 
-def _operation(operation: Operation | None) -> dict[str, Any] | None:
-    if operation is None:
-        return None
+def operation_document(operation: Operation) -> dict[str, Any]:
+    """An operation with its steps as scripts see it."""
     return {
         "kind": operation.kind,
         "state": operation.state,

@@ -107,14 +107,15 @@ class DeploymentService:
             await self._store.operations.insert(transaction, operation)
         return deployment
 
-    async def find(self, name: str) -> Deployment:
-        """The one that a person means by `name`.
+    async def find(self, name: str, platform: str = "") -> Deployment:
+        """The one that a person means by `name`, at `platform` if one is named.
 
         Raises:
             NotFound: none.
             Conflict: several; the message names them.
         """
-        found = await self._store.deployments.named(name)
+        named = await self._store.deployments.named(name)
+        found = [deployment for deployment in named if platform in ("", deployment.platform)]
         ours = [deployment for deployment in found if deployment.origin is Origin.OURS]
         living = [deployment for deployment in ours if not deployment.came_to_nothing]
         found = living or ours[-1:] or found

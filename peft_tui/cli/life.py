@@ -1,0 +1,216 @@
+"""`peft-tui stop`, `start`, `update`, `delete` and `adopt`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from peft_tui.backend import Backend
+from peft_tui.cli.following import Followed, confirm, follow
+from peft_tui.cli.output import data, deployment_document, failure, line, talk
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PeftTuiError
+from peft_tui.domain.money import usd
+from peft_tui.domain.operation import Operation, OperationKind
+from peft_tui.domain.status import Status
+from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.services.previews import Preview, preview, total_usd_per_hour
+from peft_tui.services.reasons import why_not
+
+KINDS = {
+    "stop": OperationKind.STOP,
+    "start": OperationKind.START,
+    "update": OperationKind.UPDATE,
+    "delete": OperationKind.DELETE,
+}
+DONE = {
+    OperationKind.STOP: "stop",
+    OperationKind.START: "start",
+    OperationKind.UPDATE: "change",
+    OperationKind.DELETE: "delete",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
+    """The flags of one of these commands."""
+    several = command in ("stop", "start", "delete")
+    parser.add_argument("names", metavar="NAME", nargs="+" if several else 1)
+    parser.add_argument("--platform", choices=PLATFORMS, help="where several have the same name")
+    parser.add_argument("--json", action="store_true")
+    if command == "adopt":
+        parser.add_argument("--name", default="", metavar="N", help="what it is called here")
+        return
+    if command == "update":
+        parser.add_argument(
+            "--set", action="append", metavar="KEY=VALUE", help="an empty VALUE takes the setting away"
+        )
+    if command == "delete":
+        parser.add_argument(
+            "--keep-adapter", action="store_true", help="leave there what was uploaded or imported for it"
+        )
+    parser.add_argument("--wait", action="store_true", help="until it was read back")
+    parser.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="in seconds (3600)")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+async def adopt(backend: Backend, args: argparse.Namespace) -> int:
+    await backend.refresh_once()
+    found = await backend.deployments.find(args.names[0], args.platform or "")
+    adopted = await backend.life.adopt(found.id, args.name)
+    if args.json:
+        data(deployment_document(adopted))
+    else:
+        line(f"{adopted.name}: managed here from now on; {usd(_cost(adopted))} /h now")
+    return 0
+
+
+async def change_life(backend: Backend, args: argparse.Namespace) -> int:
+    """Check all of it, ask once, write the intents, and stay until they have come as far as was asked."""
+    kind = KINDS[args.command]
+    changes = _changes(args)
+    await backend.refresh_once()
+    errors: dict[str, PeftTuiError] = {}
+    wanted: list[Deployment] = []
+    already: list[Deployment] = []
+    for name in dict.fromkeys(args.names):
+        try:
+            deployment = await _wanted(backend, name, kind, args)
+            (already if _is_so(deployment, kind) else wanted).append(deployment)
+        except PeftTuiError as error:
+            errors[name] = error
+    if len(args.names) == 1 and errors:
+        raise errors[args.names[0]]
+    previews = [preview(deployment, kind, changes) for deployment in wanted]
+    if not args.yes and any(one.steps for one in previews):
+        _confirm(previews, kind)
+    if wanted:
+        await backend.start()
+    followed: dict[str, Followed] = {}
+    for deployment in wanted:
+        try:
+            operation = await _ask_for(backend, deployment, kind, changes, args)
+            followed[deployment.id] = Followed(deployment.name, operation.id)
+        except PeftTuiError as error:
+            errors[deployment.name] = error
+    waits = [*followed.values()]
+    hint = "It goes on whenever peft-tui runs, and may bill until then: peft-tui list"
+    await follow(backend, waits, wait=args.wait, timeout=args.timeout, hint=hint)
+    errors |= {one.name: one.error for one in waits if one.error is not None}
+    return await _tell(backend, [*already, *(d for d in wanted if d.id in followed)], errors, args)
+
+
+async def _wanted(backend: Backend, name: str, kind: OperationKind, args: argparse.Namespace) -> Deployment:
+    deployment = await backend.deployments.find(name, args.platform or "")
+    refused = why_not(deployment, kind)
+    stopping = deployment.under_way is not None and deployment.under_way.kind is kind
+    if refused and not (kind is OperationKind.STOP and stopping) and not _is_so(deployment, kind):
+        raise Conflict(f"{name}: {refused}", hint="Nothing was sent.")
+    offers = capabilities(deployment.platform)
+    backend.credentials.secret(offers.credentials[0].env, offers.title)
+    return deployment
+
+
+def _is_so(deployment: Deployment, kind: OperationKind) -> bool:
+    """A stop of what is stopped is no error: it is what was wanted."""
+    stopped = deployment.status is Status.STOPPED and deployment.under_way is None
+    return kind is OperationKind.STOP and stopped and bool(why_not(deployment, kind))
+
+
+async def _ask_for(
+    backend: Backend,
+    deployment: Deployment,
+    kind: OperationKind,
+    changes: dict[str, str],
+    args: argparse.Namespace,
+) -> Operation:
+    match kind:
+        case OperationKind.STOP:
+            coming = deployment.under_way
+            # Asked for twice, it is the same stop: this run stays with it.
+            return coming if coming and coming.kind is kind else await backend.life.stop(deployment.id)
+        case OperationKind.START:
+            return await backend.life.start(deployment.id)
+        case OperationKind.UPDATE:
+            return await backend.life.update(deployment.id, changes)
+        case _:
+            return await backend.life.delete(deployment.id, keep_adapter=args.keep_adapter)
+
+
+def _changes(args: argparse.Namespace) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for item in getattr(args, "set", None) or ():
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigurationInvalid(f"--set {item}: it takes KEY=VALUE.")
+        given[key] = value
+    if args.command == "update" and not given:
+        raise ConfigurationInvalid("Nothing to change.", hint="Give --set KEY=VALUE; see peft-tui platforms.")
+    return given
+
+
+def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
+    words: list[str] = []
+    for one in previews:
+        cost = f"{usd(one.usd_per_hour)} /h now" if one.usd_per_hour is not None else "its cost is not known"
+        words.append(f"{DONE[kind]} {one.deployment.name} on {one.deployment.platform}: {cost}")
+        if one.gives_up is not None:
+            words.append(f"  the {one.gives_up.kind} that is under way is given up")
+        for changed in one.changes:
+            how = "kept here" if changed.kept_here else "live" if changed.change == "live" else "new rollout"
+            words.append(f"  {changed.title}: {_value(changed.old)} → {_value(changed.new)} ({how})")
+        words += [f"  {sentence}" for sentence in (one.stops, one.afterwards) if sentence]
+    total, unknown = total_usd_per_hour(previews)
+    cost = f"{usd(total)} /h now" + (f", and {unknown} whose cost is not known" if unknown else "")
+    if len(previews) > 1:
+        words.append(f"together {cost}")
+    names = ", ".join(one.deployment.name for one in previews)
+    confirm(
+        words,
+        f"{DONE[kind].capitalize()}?",
+        f"This would {DONE[kind]} {names} ({cost})",
+        "Not done.",
+    )
+
+
+def _value(value: object) -> str:
+    return "—" if value is None else str(value)
+
+
+async def _tell(
+    backend: Backend, asked: Sequence[Deployment], errors: dict[str, PeftTuiError], args: argparse.Namespace
+) -> int:
+    """The result of each; the exit status of the first that failed."""
+    rows = [await backend.store.deployments.get(deployment.id) for deployment in asked]
+    current = [row for row in rows if row is not None]
+    first = next(iter(errors.values()), None)
+    if len(args.names) == 1:
+        if first is not None:
+            raise first
+        if args.json:
+            data(deployment_document(current[0]))
+    elif args.json:
+        document: dict[str, Any] = {"deployments": [deployment_document(row) for row in current]}
+        if errors:
+            document["errors"] = {name: error.as_dict() for name, error in errors.items()}
+        data(document)
+    if not args.json:
+        for row in current:
+            if row.name not in errors:
+                line(f"{row.name}: {row.condition or row.status}{_still(row, args)}")
+        for name, error in errors.items():
+            talk(f"{name}:")
+            failure(error, as_json=False)
+    return first.exit_status if first is not None else 0
+
+
+def _still(row: Deployment, args: argparse.Namespace) -> str:
+    """What was asked for is not what is yet."""
+    if row.under_way is None:
+        return ""
+    billing = ", still billing" if args.command in ("stop", "delete") and _cost(row) else ""
+    return f" ({args.command} asked for{billing}; --wait stays until it is done)"
+
+
+def _cost(deployment: Deployment) -> Any:
+    return deployment.observation.usd_per_hour if deployment.observation else None

@@ -1,0 +1,123 @@
+"""stop, start, update, delete and adopt for scripts: one document on standard output, honest exit statuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peft_tui.cli.life import adopt, change_life
+from peft_tui.cli.listing import show
+from peft_tui.cli.main import _parse
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
+from peft_tui.domain.operation import OperationState
+from peft_tui.domain.status import Status
+from tests.life import Life, at_platform, life
+
+
+class Shell:
+    """Runs commands on one life, and hands back what they wrote."""
+
+    def __init__(self, lived: Life, capsys: pytest.CaptureFixture[str]) -> None:
+        self.lived, self._capsys = lived, capsys
+
+    async def run(self, *words: str) -> tuple[int, str, str]:
+        """Exit status, standard output, standard error."""
+        args = _parse(list(words))
+        verb = {"adopt": adopt, "show": show}.get(args.command, change_life)
+        status = await verb(self.lived.backend, args)
+        written = self._capsys.readouterr()
+        return status, written.out, written.err
+
+    async def document(self, *words: str) -> Any:
+        _, out, _ = await self.run(*words, "--json")
+        return json.loads(out)
+
+    async def deployed(self) -> Deployment:
+        made = await self.lived.intend(
+            at_platform("acme/llm-support"), instance_type="gpu-l40s", min_instances=1
+        )
+        operation = await self.lived.run(made)
+        assert operation.state is OperationState.DONE, operation.error
+        return made
+
+
+@pytest.fixture
+async def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Shell]:
+    async with life(tmp_path, "replicate") as lived:
+        yield Shell(lived, capsys)
+
+
+async def test_a_life_in_commands(shell: Shell) -> None:
+    await shell.deployed()
+    stopped = await shell.document("stop", "bot", "--yes", "--wait")
+    assert (stopped["status"], stopped["usd_per_hour"]) == ("stopped", "0")
+    status, out, _ = await shell.run("stop", "bot", "--yes")
+    assert (status, out) == (0, "bot: stopped\n"), "stopped already is what was wanted"
+
+    changed = await shell.document("update", "bot", "--set", "max_instances=2", "--yes", "--wait")
+    assert changed["status"] == "stopped"
+    started = await shell.document("start", "bot", "--yes", "--wait")
+    assert (started["status"], started["min_instances"], started["max_instances"]) == ("active", 1, 2)
+
+    _, out, told = await shell.run("delete", "bot", "--yes", "--wait")
+    assert out == "bot: gone\n" and "15 min left" in told
+    with pytest.raises(NotFound):
+        await shell.run("show", "bot")
+    assert await shell.lived.resources() == []
+
+
+async def test_without_a_yes_it_says_what_it_costs_and_does_nothing(shell: Shell) -> None:
+    made = await shell.deployed()
+    with pytest.raises(ConfigurationInvalid, match=r"This would stop bot \(\$3\.51 /h now\)"):
+        await shell.run("stop", "bot")
+    assert len(await shell.lived.backend.store.operations.of_deployment(made.id)) == 1
+
+
+async def test_what_is_refused_is_refused_before_anything_is_asked(shell: Shell) -> None:
+    await shell.deployed()
+    with pytest.raises(Conflict, match="It is not stopped"):
+        await shell.run("start", "bot", "--yes")
+    for setting, words in (
+        ("colour=red", "no setting"),
+        ("probe=no", "created"),
+        ("min_instances=9", "0 to 5"),
+    ):
+        with pytest.raises(ConfigurationInvalid, match=words):
+            await shell.run("update", "bot", "--set", setting, "--yes")
+    with pytest.raises(NotFound):
+        await shell.run("stop", "nothing", "--yes")
+    with pytest.raises(ConfigurationInvalid, match="Nothing to change"):
+        await shell.run("update", "bot", "--yes")
+
+
+async def test_of_several_the_others_are_done_and_the_first_failure_is_the_status(shell: Shell) -> None:
+    made = await shell.deployed()
+    status, out, _ = await shell.run("stop", "nothing", "bot", "--yes", "--wait", "--json")
+    document = json.loads(out)
+    assert status == 4 and document["errors"]["nothing"]["kind"] == "not_found"
+    assert [row["status"] for row in document["deployments"]] == ["stopped"]
+    row = await shell.lived.backend.store.deployments.get(made.id)
+    assert row is not None and row.status is Status.STOPPED
+
+
+async def test_what_is_only_kept_here_is_changed_without_a_call_or_a_question(shell: Shell) -> None:
+    made = await shell.deployed()
+    before = len(shell.lived.sent())
+    await shell.run("update", "bot", "--set", "description=the one for support")
+    row = await shell.lived.backend.store.deployments.get(made.id)
+    assert row is not None and row.spec.text("description") == "the one for support"
+    assert len(shell.lived.sent()) == before
+
+
+async def test_show_tells_what_is_under_way(shell: Shell) -> None:
+    made = await shell.deployed()
+    await shell.lived.backend.life.update(made.id, {"max_instances": "3"})
+    await shell.lived.backend.life.stop(made.id)
+    _, out, _ = await shell.run("show", "bot", "--cached")
+    assert "operation  stop, asked for" in out and "wait until the platform shows it disabled" in out
+    assert "update" not in out, "what was never sent was given up"
