@@ -46,8 +46,9 @@ async def test_a_stop_ends_the_billing_and_a_start_makes_it_as_it_was(
     assert (stopped.observation.usd_per_hour, stopped.remote_id) == (0, deployment.remote_id)
     assert await lived.driver.exists(deployment.remote_id)
     assert await lived.driver.events(deployment.remote_id) == ()
+    assert await carry_out(lived, stopped, OperationKind.UPDATE, idle_timeout=20) == {}
     with pytest.raises(ConfigurationInvalid, match="stopped"):
-        await carry_out(lived, stopped, OperationKind.UPDATE, idle_timeout=20)
+        await carry_out(lived, stopped, OperationKind.UPDATE, custom_args="")
     await carry_out(lived, stopped, OperationKind.START, min_instances=1, max_instances=2)
     lived.sandbox.clock.advance(60)
     started = await row(lived)

@@ -29,8 +29,9 @@ SCENES: dict[str, Scene] = {
         lambda _: hub("acme/llm-support-merged"),
         {"instance_type": "gpu-l40s", "min_instances": 1},
     ),
+    "predibase, directory": ("predibase", directory, {"instance_type": "a10_24gb_100", "min_instances": 1}),
 }
-WHOLE = ("together, directory", "replicate, model")
+WHOLE = ("together, directory", "replicate, model", "predibase, directory")
 
 
 async def intended(lived: Life, tmp_path: Path, scene: str) -> Deployment:
@@ -71,6 +72,7 @@ async def test_it_is_stopped_started_updated_and_deleted(scene: str, tmp_path: P
         # The bounds of what is stopped are those of its next start: nothing is sent for them.
         sent = len(lived.sent())
         await verbs.update(made.id, {"min_instances": "2", "max_instances": "3", "description": "two"})
+        await done(lived, made)
         row = await read(lived, made)
         assert (row.bounds_to_start, row.spec.text("description")) == ((2, 3), "two")
         assert len(lived.sent()) == sent and await bills(lived) == 0

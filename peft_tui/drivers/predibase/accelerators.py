@@ -42,5 +42,5 @@ def carrier(deployment: Deployment) -> InstanceType:
     id, title = f"{ON}{deployment.name}", f"attach to {deployment.name}"
     if deployment.is_shared:
         return InstanceType(id, title, None, "shared endpoint: billed by tokens, few requests per second")
-    asleep = "" if deployment.current_replicas else ", asleep now"
-    return InstanceType(id, title, NOTHING_MORE, f"serves this base already{asleep}: no new machine")
+    state = "runs already" if deployment.current_replicas else "is there, asleep now"
+    return InstanceType(id, title, NOTHING_MORE, f"{state}: nothing new bills")

@@ -121,7 +121,7 @@ SETTINGS = (
     ),
     Setting(
         "guaranteed",
-        "Reserved capacity",
+        "Reserved GPUs",
         Kind.CHOICE,
         Change.REDEPLOY,
         "no",
@@ -213,7 +213,7 @@ def _stop(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
 def _start(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
     _refuse_attached(spec, "It serves when that one does.")
     return (
-        PlannedStep("start", "create it again as it was", bills=True),
+        PlannedStep("start", "create it again", bills=True),
         PlannedStep("forget", "take the note away"),
         PlannedStep(AWAIT_ACTIVE, "wait until it is active"),
     )
@@ -221,10 +221,7 @@ def _start(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
 
 def _update(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
     _refuse_attached(spec, "Its settings are that one's.")
-    return (
-        PlannedStep("update", "change it, which rolls it out anew"),
-        PlannedStep(AWAIT_ACTIVE, "wait until it is active"),
-    )
+    return (PlannedStep("update", "change it, which rolls it out anew"),)
 
 
 def _delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
@@ -291,6 +288,8 @@ CAPABILITIES = Capabilities(
         OperationKind.UPDATE: _update,
         OperationKind.DELETE: _delete,
     },
+    failed_is_final="Predibase: what has failed cannot be started again. Delete it and deploy anew.",
+    patience={AWAIT_ACTIVE: 20 * 60.0},
     # The real limit is not documented; this one is ours [INF].
     name_rule=NameRule(max_length=40),
     how_to_stop="To stop it: delete it at app.predibase.com, Deployments.",

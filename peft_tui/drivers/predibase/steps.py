@@ -243,9 +243,9 @@ async def _start(driver: PredibaseDriver, context: StepContext) -> Outputs:
         config["hfToken"] = token.reveal()
     if "preloadedAdapters" in here and note.adapter.id and note.adapter.source != HUB:
         config["preloadedAdapters"] = configuration.with_own(note.adapter, here["preloadedAdapters"])
-    await driver.http.request(
-        "POST", "/v2/deployments", body=_body(name, config, note.adapter, note.description)
-    )
+    description = spec.text("description", note.description)
+    body = _body(name, config, note.adapter, description)
+    await driver.http.request("POST", "/v2/deployments", body=body)
     return {"remote_id": name}
 
 
@@ -266,10 +266,8 @@ async def _update(driver: PredibaseDriver, context: StepContext) -> Outputs:
     name = _own(context)
     try:
         found = await driver.deployment(name)
-    except NotFound as error:
-        raise ConfigurationInvalid(
-            "It is stopped, which at Predibase means deleted.", hint="Start it, then change it."
-        ) from error
+    except NotFound:
+        return await _update_stopped(driver, name, context)
     adapter = notes.adapter_of(found)
     body: dict[str, Any] = {
         "config": whole(configuration.for_update(context.changes, adapter), UPDATABLE),
@@ -277,6 +275,17 @@ async def _update(driver: PredibaseDriver, context: StepContext) -> Outputs:
     if "description" in context.changes:
         body["description"] = _body(name, {}, adapter, str(context.changes["description"]))["description"]
     await driver.http.request("PUT", f"/v2/deployments/{driver.quoted(name)}", body=body)
+    return {}
+
+
+async def _update_stopped(driver: PredibaseDriver, name: str, context: StepContext) -> Outputs:
+    """Nothing is there to be changed: the next start takes what is chosen here."""
+    await driver.note(name)
+    if taken := [key for key, value in context.changes.items() if value == ""]:
+        raise ConfigurationInvalid(
+            f"{', '.join(taken)}: it is stopped, and was noted down with a value.",
+            hint="Start it, then take the value away.",
+        )
     return {}
 
 
