@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -69,6 +70,8 @@ class World:
         self.clock = clock
         self.on_change: Callable[[bool], None] = lambda soon: None
         self.file_bytes: dict[str, bytes] = {}
+        # Requests that a container is working on, by its id; none outlives the program.
+        self.in_flight: Counter[str] = Counter()
 
     @property
     def together(self) -> TogetherState:

@@ -43,7 +43,7 @@ def token_info(call: Call, request: pb.TokenInfoGetRequest) -> Message:
         token_id=TOKENS[call.workspace][0],
         workspace_id=WORKSPACE_IDS[call.workspace],
         workspace_name=call.workspace,
-        user_identity=pb.UserIdentity(user_id="us-sandbox0000000000000000", username=call.workspace),
+        user_identity=pb.UserIdentity(user_id="us-sandbox000000000000000", username=call.workspace),
         created_at=stamp(call.world.clock.now() - 86400),
         token_name="sandbox",
     )
@@ -261,7 +261,7 @@ def _token_message(token: ProxyToken) -> pb.WebhookToken:
         created_at=token.created_at,
         scoped=token.scoped,
         name=token.name,
-        created_by=pb.UserIdentity(user_id="us-sandbox0000000000000000", username=token.workspace),
+        created_by=pb.UserIdentity(user_id="us-sandbox000000000000000", username=token.workspace),
     )
 
 

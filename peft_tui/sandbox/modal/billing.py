@@ -96,6 +96,7 @@ def populate(world: World, count: int) -> None:
             settings={"min_containers": warm, "max_containers": 2, "scaledown_window": 300},
             mounts=[],
             secret_ids=[],
+            runs_image=False,
             private=True,
             port=8000,
             startup_timeout=900,

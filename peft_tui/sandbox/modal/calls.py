@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ from peft_tui.sandbox.world import World
 
 Unary = Callable[["Call", Any], Message]
 Streamed = Callable[["Call", Any], AsyncIterator[Message]]
+
+# Callers take "now" from their own clock, a little before they are heard.
+CLOCKS_APART = 120.0
 
 UNARY: dict[str, Unary] = {}
 STREAMED: dict[str, Streamed] = {}
@@ -163,6 +167,14 @@ def stamp(when: float) -> Timestamp:
     """A time as the protocol has it."""
     seconds = int(when)
     return Timestamp(seconds=seconds, nanos=int((when - seconds) * 1e9))
+
+
+def window_end(call: Call, value: Timestamp) -> float:
+    """The end of a window, exclusive. Who says "until now" means the world's now, not his own clock's."""
+    end = moment(value, time.time())
+    if abs(end - time.time()) < CLOCKS_APART or end > call.now:
+        return call.now + 0.001
+    return end
 
 
 def moment(value: Timestamp, default: float) -> float:

@@ -125,7 +125,7 @@ def command(state: ModalState, definition: Definition) -> list[str]:
 
 def engine_of(state: ModalState, definition: Definition) -> Engine:
     """The vLLM server of a definition; `problem` is set if its flags make no sense."""
-    words = command(state, definition)
+    words = command(state, definition) if definition.runs_image else []
     starts = [i for i, w in enumerate(words) if w.endswith("vllm") or w.startswith("vllm.entrypoints")]
     if not starts:
         return Engine(known=False, lora_enabled=True, port=definition.port)

@@ -213,6 +213,7 @@ def _definition(call: Call, function: Function, data: pb.FunctionData) -> Defini
         settings=settings,
         mounts=[Mount(m.mount_path, m.volume_id, m.sub_path) for m in first.volume_mounts],
         secret_ids=list(first.secret_ids),
+        runs_image=data.http_config.HasField("lift_and_shift_config"),
         private=private,
         port=port,
         startup_timeout=timeout or first.startup_timeout_secs or first.timeout_secs or 300.0,

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from google.protobuf.message import Message
 from modal_proto import api_pb2 as pb
 
-from peft_tui.sandbox.modal.calls import Call, moment, rpc, stamp, streamed
+from peft_tui.sandbox.modal.calls import Call, moment, rpc, stamp, streamed, window_end
 from peft_tui.sandbox.modal.state import STOPPED, LogLine
 
 LOOK_EVERY = 0.1
@@ -84,7 +84,7 @@ async def stream(call: Call, request: pb.AppGetLogsRequest) -> AsyncIterator[Mes
 def fetch(call: Call, request: pb.AppFetchLogsRequest) -> Message:
     """The newest lines of a window, oldest first."""
     app = call.app(request.app_id)
-    since, until = moment(request.since, 0.0), moment(request.until, call.now)
+    since, until = moment(request.since, 0.0), window_end(call, request.until)
     lines = _wanted(app.log, request.function_id, request.task_id, request.source, request.search_text)
     lines = [line for line in lines if since <= line.at < until and line.at <= call.now]
     lines = lines[-min(request.limit or MOST_LINES, MOST_LINES) :]
@@ -95,7 +95,7 @@ def fetch(call: Call, request: pb.AppFetchLogsRequest) -> Message:
 def count(call: Call, request: pb.AppCountLogsRequest) -> Message:
     """Lines per bucket of a window."""
     app = call.app(request.app_id)
-    until = moment(request.until, call.now)
+    until = window_end(call, request.until)
     since = moment(request.since, until - 3600)
     width = max(1, request.bucket_secs, -(-int(until - since) // MOST_BUCKETS))
     lines = _wanted(app.log, request.function_id, request.task_id, request.source, request.search_text)

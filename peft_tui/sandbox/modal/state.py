@@ -11,13 +11,13 @@ ACME = "acme"
 GLOBEX = "globex"
 # Id and secret of each workspace's token: `ak-` and `as-` with 22 characters.
 TOKENS = {
-    ACME: ("ak-sandboxAcme000000000000", "as-sandboxAcmeSecret000000"),
-    GLOBEX: ("ak-sandboxGlobex0000000000", "as-sandboxGlobexSecret0000"),
+    ACME: ("ak-sandboxAcme00000000000", "as-sandboxAcmeSecret00000"),
+    GLOBEX: ("ak-sandboxGlobex000000000", "as-sandboxGlobexSecret000"),
 }
-WORKSPACE_IDS = {ACME: "ac-sandboxAcme000000000000", GLOBEX: "ac-sandboxGlobex0000000000"}
-ENVIRONMENT_IDS = {ACME: "en-sandboxAcme000000000000", GLOBEX: "en-sandboxGlobex0000000000"}
+WORKSPACE_IDS = {ACME: "ac-sandboxAcme00000000000", GLOBEX: "ac-sandboxGlobex000000000"}
+ENVIRONMENT_IDS = {ACME: "en-sandboxAcme00000000000", GLOBEX: "en-sandboxGlobex000000000"}
 # The proxy token of acme that exists from the start.
-PROXY_TOKEN = ("wk-sandboxAcme000000000000", "ws-sandboxAcmeSecret000000")
+PROXY_TOKEN = ("wk-sandboxAcme00000000000", "ws-sandboxAcmeSecret00000")
 ENVIRONMENT = "main"
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ID_LENGTH = 22
@@ -110,6 +110,7 @@ class Definition:
         wire: The vendor's `FunctionData` message, base64, as it is given back by `FunctionGet`.
         gpus: In the order of preference.
         settings: Autoscaler settings of the deployment, by their field names.
+        runs_image: The container runs the image's own command; otherwise it runs a Python function.
         private: Whether callers need a proxy token.
         port: Where the program has to listen.
         max_concurrency: Requests a container takes at once; 0 for no limit.
@@ -125,6 +126,7 @@ class Definition:
     settings: dict[str, float]
     mounts: list[Mount]
     secret_ids: list[str]
+    runs_image: bool
     private: bool
     port: int
     startup_timeout: float
@@ -169,6 +171,7 @@ class Sample:
     model: str = ""
     prompt_tokens: int = 0
     tokens: int = 0
+    finish: str = ""
 
 
 @dataclass
@@ -271,7 +274,11 @@ class Upload:
 
 @dataclass
 class FunctionCall:
-    """A request to a web function that took longer than 150 s and is fetched with GET."""
+    """A request to a web function; one that took longer than 150 s is fetched with GET.
+
+    Attributes:
+        ready_at: When its answer is there; 0 while no container has begun with it.
+    """
 
     id: str
     function_id: str
@@ -279,6 +286,7 @@ class FunctionCall:
     method: str
     path: str
     body: str
+    ready_at: float = 0.0
 
 
 @dataclass
