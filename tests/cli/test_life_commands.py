@@ -1,4 +1,4 @@
-"""stop, start, update, delete and adopt for scripts: one document on standard output, honest exit statuses."""
+"""stop, start, update, delete and adopt for scripts: one document on standard output, honest statuses."""
 
 from __future__ import annotations
 
