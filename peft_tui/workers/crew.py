@@ -51,8 +51,11 @@ class Crew:
         self._answering = LookupWorker(lookups, self.driver, self.hub, clock, self.fresh_driver)
 
     async def start(self) -> None:
+        """Once is enough: what runs already goes on."""
         self._lookups.carry_out = self._answering.ask
-        self._tasks = {platform: asyncio.create_task(self._serve(platform)) for platform in PLATFORMS}
+        for platform in PLATFORMS:
+            if platform not in self._tasks:
+                self._tasks[platform] = asyncio.create_task(self._serve(platform))
 
     async def stop(self) -> None:
         """End everything where it is; the journal knows how to go on."""

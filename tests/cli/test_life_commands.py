@@ -65,7 +65,7 @@ async def test_a_life_in_commands(shell: Shell) -> None:
     assert (started["status"], started["min_instances"], started["max_instances"]) == ("active", 1, 2)
 
     _, out, told = await shell.run("delete", "bot", "--yes", "--wait")
-    assert out == "bot: gone\n" and "min left; nothing bills meanwhile" in told
+    assert out == "bot: gone\n" and "wait until it has been unused for 15 minutes" in told
     with pytest.raises(NotFound):
         await shell.run("show", "bot")
     assert await shell.lived.resources() == []
