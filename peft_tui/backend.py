@@ -14,6 +14,7 @@ from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
 from peft_tui.services.life import LifeService
 from peft_tui.services.lookups import Answer, Lookups, Question
+from peft_tui.services.prompts import Prompts
 from peft_tui.store import Store
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Backend:
         self.deployments = DeploymentService(store, clock)
         self.life = LifeService(store, clock)
         self.lookups = Lookups(store)
+        self.prompts = Prompts(store, clock, self.config.keep_texts)
         self._directory = directory
         self._crew: Crew | None = None
 
@@ -94,6 +96,10 @@ class Backend:
         assert found is not None
         return found
 
+    async def connect(self) -> None:
+        """Load what asks the platforms, without starting a loop: enough to send a prompt."""
+        await self._crew_of_mine()
+
     def refresh_now(self) -> None:
         """Have the running loops ask again at once. Nothing happens before `start`."""
         if self._crew is not None:
@@ -105,6 +111,7 @@ class Backend:
             crew = await asyncio.to_thread(_load_crew)
             self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
             self._crew.period = float(self.config.refresh_seconds)
+            self.prompts.endpoints = self._crew.inference
         return self._crew
 
     async def close(self) -> None:

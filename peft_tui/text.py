@@ -32,3 +32,34 @@ def clean(text: object, limit: int | None = None) -> str:
 def clean_line(text: object, limit: int = 300) -> str:
     """The same on one line, for table cells, messages and logs."""
     return clean(" ".join(str(text).split()), limit)
+
+
+_OPEN = re.compile(
+    r"(?:\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\x80-\x9f]*\x1b?)?"
+    r"|\x9b[0-?]*[ -/]*"
+    r"|[\x9d\x90\x98\x9e\x9f][^\x07\x1b\x80-\x9f]*\x1b?"
+    r"|\r)\Z"
+)
+"""What may still become a sequence, or the end of a line, with the next piece."""
+HELD = 4096
+"""How much is held back while it may. A sequence that is longer is shown as the text that it holds."""
+
+
+class Cleaner:
+    """`clean` for text that comes in pieces: a sequence that is split between two of them goes as well."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown by now."""
+        text = self._held + piece
+        opened = _OPEN.search(text)
+        end = opened.start() if opened is not None and len(text) - opened.start() <= HELD else len(text)
+        self._held = text[end:]
+        return clean(text[:end])
+
+    def finish(self) -> str:
+        """What was held back and has become nothing."""
+        rest, self._held = self._held, ""
+        return clean(rest)

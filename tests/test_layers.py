@@ -99,7 +99,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "adapters": ("domain", "text"),
     "store": ("domain", "paths", "redaction"),
     "drivers": ("domain", "adapters", "clock", "credentials", "paths", "text"),
-    "services": ("domain", "store", "drivers", "clock", "credentials", "text"),
+    "services": ("domain", "store", "drivers", "clock", "credentials", "redaction", "text"),
     "workers": ("domain", "store", "services", "drivers", "adapters", "clock", "credentials", "text"),
     "embedded": ("domain", "paths"),
     "backend": (

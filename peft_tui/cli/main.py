@@ -13,6 +13,7 @@ from typing import NoReturn
 from peft_tui import __version__
 from peft_tui.backend import Backend
 from peft_tui.cli import output
+from peft_tui.config import Config
 from peft_tui.config import load as load_settings
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
@@ -28,7 +29,10 @@ LIFE_HELP = {
     "delete": "leave nothing of it at the platform",
     "adopt": "manage what was made elsewhere",
 }
-COMMANDS = ("deploy", "list", "show", *LIFE_HELP, "platforms", "credentials", "config", "doctor", "sandbox")
+COMMANDS = (
+    *("deploy", "list", "show", *LIFE_HELP, "test", "bench"),
+    *("platforms", "credentials", "config", "doctor", "sandbox"),
+)
 
 EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
 6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
@@ -118,6 +122,14 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
     for reading in (listing, show):
         reading.add_argument("--cached", action="store_true", help="from the store, asking no platform")
         reading.add_argument("--json", action="store_true")
+    test = commands.add_parser("test", help="send one prompt", epilog=EXIT)
+    bench = commands.add_parser("bench", help="send many, after a look at the price", epilog=EXIT)
+    if command in ("test", "bench"):
+        from peft_tui.cli.bench import add_bench_arguments
+        from peft_tui.cli.testing import add_test_arguments
+
+        add_test_arguments(test)
+        add_bench_arguments(bench)
     platforms = commands.add_parser("platforms", help="what each platform supports", epilog=EXIT)
     platforms.add_argument("--json", action="store_true")
     keys = commands.add_parser(
@@ -163,13 +175,17 @@ def _run(args: argparse.Namespace) -> int:
             adapter=args.adapter,
             settings=settings,
         )
-    return asyncio.run(_command(args, directory, environ, sandbox))
+    return asyncio.run(_command(args, directory, environ, sandbox, settings.config))
 
 
 async def _command(
-    args: argparse.Namespace, directory: Path, environ: Mapping[str, str], sandbox: EmbeddedSandbox | None
+    args: argparse.Namespace,
+    directory: Path,
+    environ: Mapping[str, str],
+    sandbox: EmbeddedSandbox | None,
+    config: Config,
 ) -> int:
-    backend = await Backend.open(directory, environ, sandbox=sandbox)
+    backend = await Backend.open(directory, environ, sandbox=sandbox, config=config)
     try:
         await backend.prepare()
         if args.command == "platforms":
@@ -187,6 +203,11 @@ def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int
     from peft_tui.cli.life import adopt, change_life
     from peft_tui.cli.listing import list_all, show
 
+    if command in ("test", "bench"):
+        from peft_tui.cli.bench import bench
+        from peft_tui.cli.testing import test
+
+        return test if command == "test" else bench
     verbs: dict[str, Callable[[Backend, argparse.Namespace], Awaitable[int]]] = {
         "deploy": deploy,
         "list": list_all,

@@ -28,6 +28,14 @@ def line(text: str = "") -> None:
     print(clean(text))
 
 
+def piece(text: str) -> None:
+    """A part of a text that was cleaned as it came, at once."""
+    sys.stdout.write(
+        text.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8")
+    )
+    sys.stdout.flush()
+
+
 def talk(text: str) -> None:
     """Progress and remarks, on standard error."""
     print(clean_line(text), file=sys.stderr, flush=True)

@@ -25,3 +25,14 @@ def span(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def took(seconds: float | None) -> str:
+    """`184 ms`, `1.42 s`, `41.2 s`, `2m05s`: how long something took; `—` when it is not known."""
+    if seconds is None:
+        return "—"
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    return f"{seconds:.1f} s" if seconds < 59.95 else span(seconds)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.errors import ConfigurationInvalid
 
 if TYPE_CHECKING:
     from peft_tui.clock import Clock
     from peft_tui.credentials import Credentials
+    from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel
     from peft_tui.domain.offers import Capabilities
     from peft_tui.drivers.protocol import Driver
     from peft_tui.drivers.transport import Network
@@ -48,6 +49,16 @@ def open_driver(platform: str, network: Network, credentials: Credentials, clock
     module = import_module(f"peft_tui.drivers.{platform}.driver")
     driver: Driver = getattr(module, _DRIVERS[platform])(network, credentials, clock)
     return driver
+
+
+def post_of(
+    target: InferenceTarget, model: ServedModel, request: PromptRequest
+) -> tuple[str, dict[str, Any]]:
+    """The URL and the JSON that `request` is posted with: for a person to copy."""
+    from peft_tui.drivers.dialects import speaker
+
+    dialect = speaker(target.dialect)
+    return dialect.path(target, request), dialect.body(target, model, request)
 
 
 def load_drivers() -> None:

@@ -9,6 +9,7 @@ from peft_tui.store.database import Changes, Database, StoreError, Transaction
 from peft_tui.store.deployments import Deployments
 from peft_tui.store.operations import Operations
 from peft_tui.store.platforms import Platforms
+from peft_tui.store.requests import Requests
 
 __all__ = ["Changes", "Store", "StoreError", "Transaction"]
 
@@ -22,6 +23,7 @@ class Store:
         self.deployments = Deployments(database, self.operations)
         self.platforms = Platforms(database)
         self.catalog = Catalog(database)
+        self.requests = Requests(database)
 
     @classmethod
     async def open(cls, directory: Path) -> Store:

@@ -43,9 +43,11 @@ class Changes:
     platforms: frozenset[str] = frozenset()
     catalog: frozenset[tuple[str, str, str]] = frozenset()
     """platform, topic, subject"""
+    requests: frozenset[str] = frozenset()
+    """Deployments that were asked something."""
 
     def __bool__(self) -> bool:
-        return bool(self.deployments or self.platforms or self.catalog)
+        return bool(self.deployments or self.platforms or self.catalog or self.requests)
 
 
 def error_text(error: Mapping[str, Any]) -> str:
@@ -71,6 +73,7 @@ class Database:
         self._writing = asyncio.Lock()
         self._announcing = asyncio.Lock()
         self._announced = 0
+        self._announced_request = 0
         self._data_version = -1
         self._listeners: list[Callable[[Changes], None]] = []
 
@@ -95,10 +98,13 @@ class Database:
                 await _use_wal(connection)
                 await connection.execute("PRAGMA synchronous = NORMAL")
                 await connection.execute("PRAGMA foreign_keys = ON")
+                # What is deleted is overwritten: prompts may hold what nobody should find later.
+                await connection.execute("PRAGMA secure_delete = ON")
             await migrate(connections[0])
             database = cls(path, *connections)
             row = await database.one("SELECT revision FROM clockwork")
             database._announced = int(row["revision"]) if row else 0
+            database._announced_request = await database._last_request()
             database._data_version = await database._read_data_version()
         except (OSError, sqlite3.Error, PeftTuiError) as error:
             for connection in connections:
@@ -152,6 +158,11 @@ class Database:
                 raise
         await self.announce()
 
+    async def forget_deleted(self) -> None:
+        """Empty the journal as well, in which what was deleted still stands."""
+        async with self._writing:
+            await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def _begin(self) -> None:
         # SQLite's busy handler is not fair: a writer can starve past its time-out while others get in.
         for attempt in range(_LOCK_ATTEMPTS):
@@ -186,11 +197,18 @@ class Database:
             self._announced = row["revision"]
             deployments = await self.all("SELECT id FROM deployments WHERE revision > ?", since)
             platforms = await self.all("SELECT platform FROM platforms WHERE revision > ?", since)
+            requests: list[sqlite3.Row] = []
+            if (last := await self._last_request()) != self._announced_request:
+                requests = await self.all(
+                    "SELECT DISTINCT deployment_id FROM requests WHERE id > ?", self._announced_request
+                )
+                self._announced_request = last
             catalog = await self.all("SELECT platform, topic, subject FROM catalog WHERE revision > ?", since)
         changes = Changes(
             frozenset(row["id"] for row in deployments),
             frozenset(row["platform"] for row in platforms),
             frozenset((row["platform"], row["topic"], row["subject"]) for row in catalog),
+            frozenset(row["deployment_id"] for row in requests),
         )
         if changes:
             for listener in tuple(self._listeners):
@@ -199,6 +217,10 @@ class Database:
                 except Exception:
                     # What was written is written, whoever cannot hear of it.
                     log.exception("a listener failed")
+
+    async def _last_request(self) -> int:
+        row = await self.one("SELECT max(id) FROM requests")
+        return int(row[0] or 0) if row else 0
 
     async def _read_data_version(self) -> int:
         row = await self.one("PRAGMA data_version")

@@ -118,6 +118,55 @@ MIGRATIONS: dict[str, str] = {
         ALTER TABLE deployments ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
         UPDATE deployments SET start_min = min_instances, start_max = max_instances WHERE max_instances > 0;
     """,
+    "requests": """
+        -- One row for each exchange, written when it has ended and not changed afterwards but for `hidden`:
+        -- figures by the minute are folded from it in the order of id. Text stands elsewhere, so that it can
+        -- be left out and deleted.
+        CREATE TABLE requests (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            at TEXT NOT NULL,
+            source TEXT NOT NULL,
+            run_id TEXT NOT NULL,
+            model TEXT NOT NULL,
+            role TEXT NOT NULL,
+            parameters TEXT NOT NULL,
+            streamed INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            status INTEGER,
+            error_kind TEXT,
+            error TEXT,
+            reason TEXT NOT NULL,
+            remote_id TEXT NOT NULL,
+            cold INTEGER,
+            wait_s REAL,
+            connect_s REAL,
+            ttft_s REAL,
+            latency_s REAL,
+            queue_s REAL,
+            run_s REAL,
+            tokens_in INTEGER,
+            tokens_out INTEGER,
+            tokens_cached INTEGER,
+            tokens_source TEXT NOT NULL,
+            cost_usd TEXT,
+            cost_basis TEXT NOT NULL,
+            cost_source TEXT NOT NULL,
+            hidden INTEGER NOT NULL DEFAULT 0
+        );
+        CREATE INDEX requests_by_deployment ON requests (deployment_id, at);
+        CREATE INDEX requests_by_run ON requests (run_id) WHERE run_id <> '';
+
+        CREATE TABLE request_texts (
+            request_id INTEGER PRIMARY KEY REFERENCES requests (id) ON DELETE CASCADE,
+            prompt TEXT NOT NULL,
+            system TEXT NOT NULL,
+            stop TEXT NOT NULL,
+            thoughts TEXT NOT NULL,
+            response TEXT NOT NULL,
+            raw TEXT NOT NULL
+        );
+    """,
 }
 
 

@@ -16,6 +16,7 @@ from peft_tui.drivers.transport import Network
 from peft_tui.services.lookups import Lookups, Question
 from peft_tui.store import Store
 from peft_tui.workers.duty import Duty
+from peft_tui.workers.inference import InferenceWorker
 from peft_tui.workers.lookups import LookupWorker
 from peft_tui.workers.loop import Loop
 from peft_tui.workers.operations import OperationRunner
@@ -48,6 +49,7 @@ class Crew:
         self._stale: set[str] = set()
         self._reopening: asyncio.Task[None] | None = None
         self._unlisten = credentials.listen(self._credential_changed)
+        self.inference = InferenceWorker(self._network, credentials, self.driver)
         self._answering = LookupWorker(lookups, self.driver, self.hub, clock, self.fresh_driver)
 
     async def start(self) -> None:

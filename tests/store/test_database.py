@@ -76,7 +76,7 @@ class TestFile:
     async def test_each_migration_is_applied_once(self, tmp_path: Path) -> None:
         for _ in range(3):
             store = await Store.open(tmp_path)
-            rows = await store.database.all("SELECT name FROM migrations")
+            rows = await store.database.all("SELECT name FROM migrations ORDER BY rowid")
             await store.close()
         assert [row["name"] for row in rows] == list(MIGRATIONS)
 

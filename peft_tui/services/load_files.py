@@ -1,0 +1,118 @@
+"""A load run as a file: a line for each request, and the summary. No cell is a formula, keys are masked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+from peft_tui.domain.figures import METHOD, Percentile
+from peft_tui.domain.request import Exchange
+from peft_tui.redaction import redact
+from peft_tui.services.load import LoadReport, LoadRun
+
+COLUMNS = (
+    *("number", "at", "model", "outcome", "status", "error_kind", "error", "cold", "wait_s", "connect_s"),
+    *("first_text_s", "total_s", "per_token_s", "tokens_in", "tokens_out", "tokens_per_second"),
+    *("tokens_source", "cost_usd", "cost_basis", "reason"),
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of one."""
+
+
+def as_csv(load: LoadRun) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, exchange in enumerate(load.exchanges, 1):
+        row = line(number, exchange)
+        writer.writerow([defused(row[column]) for column in COLUMNS])
+    return redact(out.getvalue())
+
+
+def as_json(load: LoadRun) -> str:
+    return redact(json.dumps(document(load), indent=2))
+
+
+def document(load: LoadRun) -> dict[str, Any]:
+    """The run as one JSON document."""
+    report = load.report()
+    return {
+        "run_id": load.run_id,
+        "loop": "open" if load.plan.rate else "closed",
+        "rate": load.plan.rate,
+        "concurrency": load.plan.concurrency,
+        "requests": load.plan.requests,
+        "cap_usd": None if load.plan.cap_usd is None else str(load.plan.cap_usd),
+        "stopped": load.stopped or None,
+        "spent_usd": None if load.spent_usd is None else str(load.spent_usd),
+        **summary(report),
+        "results": [line(number, exchange) for number, exchange in enumerate(load.exchanges, 1)],
+    }
+
+
+def summary(report: LoadReport) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "failed": report.failed,
+        "cancelled": report.cancelled,
+        "cold": report.cold,
+        "late": report.late,
+        "success_rate": report.success_rate,
+        "errors": [{"error": words, "count": count} for words, count in report.errors],
+        "seconds": report.seconds,
+        "requests_per_second": report.requests_per_second,
+        "tokens_per_second": report.tokens_per_second,
+        "percentile_method": METHOD,
+        "first_text_s": [_percentile(p) for p in report.first_text],
+        "total_s": [_percentile(p) for p in report.total],
+        "per_token_s": [_percentile(p) for p in report.per_token],
+    }
+
+
+def line(number: int, exchange: Exchange) -> dict[str, Any]:
+    """One request; what is not known is null."""
+    measured = exchange.measured
+    return {
+        "number": number,
+        "at": exchange.at.isoformat(),
+        "model": exchange.model,
+        "outcome": exchange.outcome.value,
+        "status": exchange.status,
+        "error_kind": exchange.error_kind,
+        "error": exchange.error_message or None,
+        "cold": measured.cold,
+        "wait_s": exchange.wait_s,
+        "connect_s": measured.connect_s,
+        "first_text_s": measured.first_text_s,
+        "total_s": measured.total_s,
+        "per_token_s": measured.per_token_s,
+        "tokens_in": measured.tokens_in,
+        "tokens_out": measured.tokens_out,
+        "tokens_per_second": measured.tokens_per_second,
+        "tokens_source": measured.tokens_from,
+        "cost_usd": None if exchange.cost.usd is None else str(exchange.cost.usd),
+        "cost_basis": exchange.cost.basis.value or None,
+        "reason": exchange.reason or None,
+    }
+
+
+def defused(value: object) -> object:
+    """A cell that is text whatever it begins with."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _percentile(found: Percentile) -> dict[str, Any]:
+    return {
+        "q": found.q,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n": found.n,
+        "needs_n": found.needs,
+    }
