@@ -125,6 +125,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "clock",
         "paths",
         "credentials",
+        "redaction",
     ),
     "app": ("ui", "backend", "config", "domain", "text", "logs", "paths", "services", "store"),
     "cli": (

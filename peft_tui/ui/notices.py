@@ -34,6 +34,7 @@ class Notices:
             self._gathered.deployments | changes.deployments,
             self._gathered.platforms | changes.platforms,
             self._gathered.catalog | changes.catalog,
+            self._gathered.requests | changes.requests,
         )
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BURST_SECONDS, self._tell)

@@ -90,6 +90,7 @@ class DeploymentsScreen(Screen[None]):
         Binding("n", "new", "New", tooltip="Deploy an adapter."),
         Binding("enter", "toggle_detail", "List", tooltip="The list of deployments again."),
         Binding("slash", "filter", "Filter", tooltip="Narrow the list while typing."),
+        Binding("t", "console", "Test", tooltip="Ask it something: the test console."),
         Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
         Binding("s", "sort", "Sort", tooltip="By the next column; last newest first."),
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
@@ -548,6 +549,14 @@ class DeploymentsScreen(Screen[None]):
         if self._asking:
             self._asking = False
             self._draw_state()
+
+    def action_console(self) -> None:
+        deployment = self._deployments.get(self._table.cursor_key or "")
+        if deployment is not None:
+            # Its text area costs more to load than the first frame can give.
+            from peft_tui.ui.screens.console import ConsoleScreen
+
+            self.app.push_screen(ConsoleScreen(self._backend, deployment))
 
     def action_copy_endpoint(self) -> None:
         deployment = self._deployments.get(self._table.cursor_key or "")
