@@ -86,7 +86,7 @@ class ConsoleScreen(Screen[None]):
         ),
         Binding("ctrl+g", "compare", "Is it applied?", priority=True, tooltip="Base and adapter, greedily."),
         Binding("ctrl+l", "load", "Load run", priority=True, tooltip="Many requests; the price first."),
-        Binding("tab", "app.focus_next", "Next field", show=False),
+        Binding("tab", "app.focus_next", "Next field", show=False, id="console.next_field"),
         Binding("y", "copy", "Copy", tooltip="What is shown, to the terminal's clipboard."),
         Binding("ctrl+y", "copy", "Copy", priority=True, show=False),
         Binding("slash", "search", "Search", tooltip="Older ones, by words in them."),
@@ -546,7 +546,9 @@ class ConsoleScreen(Screen[None]):
         if exchange is None:
             return [()]
         tone = {Outcome.OK: "good", Outcome.FAILED: "bad", Outcome.CANCELLED: "warn"}[exchange.outcome]
-        first, *more = wrapped("  ".join(part.replace(" ", "\u00a0") for part in figures(exchange)), width - 2)
+        first, *more = wrapped(
+            "  ".join(part.replace(" ", "\u00a0") for part in figures(exchange)), width - 2
+        )
         lines = [(Cell("● ", tone), *first), *((Cell("  "), *line) for line in more)]
         return [tuple(Cell(c.text.replace("\u00a0", " "), c.tone) for c in line) for line in lines]
 
