@@ -21,6 +21,7 @@ from textual.events import Key
 from textual.screen import Screen
 
 from peft_tui.backend import Backend
+from peft_tui.credentials import CredentialState
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.status import Status
@@ -62,7 +63,7 @@ FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
 ASKING_SECONDS = 3.0
 """How long "asking" stands there at most: a platform that does not answer says so itself."""
-_WITHOUT_ROWS = {"new", "refresh", "help"}
+_WITHOUT_ROWS = {"new", "credentials", "try_sandbox", "refresh", "help"}
 """What there is to do while nothing is deployed."""
 STATUS_CYCLE = ("", Status.ACTIVE.value, Status.DEPLOYING.value, Status.FAILED.value, Status.STOPPED.value)
 
@@ -96,6 +97,8 @@ class DeploymentsScreen(Screen[None]):
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
         Binding("f", "cycle_status", "Status", tooltip="Active, deploying, failed, stopped, all."),
+        Binding("c", "credentials", "Credentials", tooltip="Where each key is; set, check.", show=False),
+        Binding("b", "try_sandbox", "Sandbox", tooltip="All of it without an account.", show=False),
         Binding("p", "cycle_platform", "Platform", tooltip="One platform after the other, or all."),
         Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
         Binding("escape", "back", "Back", tooltip="To the list; then without the filter.", show=False),
@@ -347,7 +350,8 @@ class DeploymentsScreen(Screen[None]):
             # What a platform needs is in its declaration, which the first frame does without.
             missing = self._missing(platform) if self.app.ready else ()
             if missing and platform in used:
-                troubles.append(f"{clean_line(platform, 40)} ✖ {missing[0]} is not set")
+                trouble = self._backend.credentials.state(capabilities(platform)).trouble
+                troubles.append(f"{clean_line(platform, 40)} ✖ {trouble or f'{missing[0]} is not set'}")
             elif health and health.error and not missing:
                 troubles.append(platform_trouble(health, now))
             elif platform in used and (age := self._oldest(platform, now)):
@@ -376,10 +380,15 @@ class DeploymentsScreen(Screen[None]):
             # A newer version wrote it: its rows are shown all the same.
             return ()
 
+    def _credentials_of(self, platform: str) -> CredentialState:
+        if self.app.sandbox and not self.app.ready:
+            return CredentialState(())
+        return self._backend.credentials.state(capabilities(platform))
+
     def _nothing_yet(self) -> list[Line]:
         return nothing_yet(
             [
-                (capabilities(p).title, capabilities(p).credentials[0].env, self._missing(p))
+                (capabilities(p).title, capabilities(p).credentials[0].env, self._credentials_of(p))
                 for p in PLATFORMS
             ],
             sandbox=self.app.sandbox,
@@ -418,6 +427,8 @@ class DeploymentsScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While there is nothing, only what can bring something is offered."""
+        if action == "try_sandbox":
+            return not self._deployments and not self.app.sandbox
         mine = f"action_{action}" in vars(DeploymentsScreen)
         return bool(self._deployments) or not mine or action in _WITHOUT_ROWS
 
@@ -435,6 +446,17 @@ class DeploymentsScreen(Screen[None]):
         self.app.push_screen(wizard, self._made)
         if self.app.sandbox:
             wizard.call_later(self._mark_sandbox, wizard)
+
+    def action_credentials(self) -> None:
+        from peft_tui.ui.screens.platforms import PlatformsScreen
+
+        screen = PlatformsScreen(self._backend)
+        self.app.push_screen(screen, lambda _: self._draw_lines())
+        if self.app.sandbox:
+            screen.call_later(self._mark_sandbox, screen)
+
+    def action_try_sandbox(self) -> None:
+        self.app.go_to_sandbox()
 
     def _mark_sandbox(self, screen: Screen[Any]) -> None:
         """Nowhere in the sandbox may it be forgotten, least of all where prices are shown."""
