@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -15,6 +15,7 @@ from peft_tui.sandbox import control, faults, hub
 from peft_tui.sandbox.clock import Clock
 from peft_tui.sandbox.hubrepos import HF_TOKEN
 from peft_tui.sandbox.modal import routes as modal_routes
+from peft_tui.sandbox.modal.port import RpcPort
 from peft_tui.sandbox.modal.proxy import refuse as modal_refusal
 from peft_tui.sandbox.modal.state import ACME as MODAL_ACME
 from peft_tui.sandbox.modal.state import TOKENS as MODAL_TOKENS
@@ -31,9 +32,6 @@ from peft_tui.sandbox.together.errors import refuse as together_refusal
 from peft_tui.sandbox.together.state import ACME_KEY
 from peft_tui.sandbox.web import STREAM_PORT, WORLD, Refusal, world_of
 from peft_tui.sandbox.world import LoggedRequest, World, fresh_data
-
-if TYPE_CHECKING:
-    from peft_tui.sandbox.modal.service import RpcServer
 
 log = logging.getLogger("peft_tui.sandbox")
 
@@ -172,7 +170,7 @@ class Sandbox:
         self._port = port
         self._stream_port: list[int] = [0]
         self._rpc_port = 0
-        self._rpc: RpcServer | None = None
+        self._rpc: RpcPort | None = None
         self._runners: list[web.AppRunner] = []
         path = Path(state) if state is not None else None
         data = load(path, speed) if path is not None else None
@@ -235,17 +233,14 @@ class Sandbox:
             self._stream_port[0] = await self._listen(streams, wanted if wanted < 65536 else 0)
         except PortBusy:
             self._stream_port[0] = await self._listen(make_stream_app(self.world), 0)
-        await self._listen_rpc()
+        self._listen_rpc()
 
-    async def _listen_rpc(self) -> None:
-        # Imported here: protocol buffers and gRPC are not needed to look at the sandbox's declarations.
-        from peft_tui.sandbox.modal.service import RpcServer
-
+    def _listen_rpc(self) -> None:
         wanted = self._rpc_port or self._port + 2
         for port in (wanted if wanted < 65536 else 0, 0):
-            server = RpcServer(self.world, f"{self.url}/modal")
+            server = RpcPort(self.world, f"{self.url}/modal")
             try:
-                self._rpc_port = await server.start(HOST, port)
+                self._rpc_port = server.start(HOST, port)
             except OSError:
                 if port == 0:
                     raise

@@ -163,6 +163,18 @@ def workspace_of(token_id: str | None, secret: str | None) -> str:
     raise refuse(Status.UNAUTHENTICATED, "Token validation failed. Please check your credentials.")
 
 
+def entry_number(text: str) -> int:
+    """The number in a place in a log, which is `<anything>-<number>`; 0 for the beginning.
+
+    Raises:
+        GRPCError: INVALID_ARGUMENT.
+    """
+    number = text.rpartition("-")[2]
+    if number and not (number.isascii() and number.isdigit()):
+        raise refuse(Status.INVALID_ARGUMENT, f"Invalid entry id {text!r}")
+    return int(number or 0)
+
+
 def stamp(when: float) -> Timestamp:
     """A time as the protocol has it."""
     seconds = int(when)

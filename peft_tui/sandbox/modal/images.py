@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from grpclib.const import Status
 from modal_proto import api_pb2 as pb
 
-from peft_tui.sandbox.modal.calls import Call, refuse, rpc, streamed
+from peft_tui.sandbox.modal.calls import Call, entry_number, refuse, rpc, streamed
 from peft_tui.sandbox.modal.state import Image
 
 _VLLM_TAG = re.compile(r"latest|nightly|v\d+\.\d+\.\d+([-.]?\w+)*")
@@ -31,7 +31,7 @@ def _lines(commands: list[str], failure: str) -> list[str]:
     lines = ["Building image"]
     for number, line in enumerate(commands, 1):
         lines.append(f"=> Step {number}: {line[:200]}")
-        if line.upper().startswith("FROM "):
+        if line.upper().startswith("FROM ") and line[5:].strip() != "base":
             lines.append("Getting image source signatures")
             if failure:
                 lines.append(f"Error: {failure}")
@@ -103,14 +103,14 @@ def _image(call: Call, id: str) -> Image:
 async def join(call: Call, request: pb.ImageJoinStreamingRequest) -> AsyncIterator[Message]:
     """The build's lines as they are printed, then its result. A frozen clock holds nothing back."""
     image = _image(call, request.image_id)
-    seen = int(request.last_entry_id.partition("-")[0] or 0)
+    seen = entry_number(request.last_entry_id)
     pause = (image.built_at - image.created_at) / len(image.lines)
     if not image.done or request.include_logs_for_finished:
         for number, line in enumerate(image.lines[seen:], seen + 1):
             at = image.created_at + number * pause
             await call.world.clock.pace(at)
             log = pb.TaskLogs(data=line + "\n", timestamp=at, file_descriptor=pb.FILE_DESCRIPTOR_STDOUT)
-            yield pb.ImageJoinStreamingResponse(task_logs=[log], entry_id=f"{number}-0")
+            yield pb.ImageJoinStreamingResponse(task_logs=[log], entry_id=f"0-{number}")
     image.done = True
     yield pb.ImageJoinStreamingResponse(result=_result(image), metadata=_METADATA, eof=True)
 

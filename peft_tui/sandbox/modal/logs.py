@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from google.protobuf.message import Message
 from modal_proto import api_pb2 as pb
 
-from peft_tui.sandbox.modal.calls import Call, moment, rpc, stamp, streamed, window_end
+from peft_tui.sandbox.modal.calls import Call, entry_number, moment, rpc, stamp, streamed, window_end
 from peft_tui.sandbox.modal.state import STOPPED, LogLine
 
 LOOK_EVERY = 0.1
@@ -62,7 +62,7 @@ def _entry(line: LogLine) -> str:
 async def stream(call: Call, request: pb.AppGetLogsRequest) -> AsyncIterator[Message]:
     """Lines after `last_entry_id`, then whatever comes until the time is over or the app is done."""
     ends = time.monotonic() + min(request.timeout, LONGEST_WAIT)
-    seen = int(request.last_entry_id.rpartition("-")[2] or 0)
+    seen = entry_number(request.last_entry_id)
     while True:
         app = call.app(request.app_id)
         new = [line for line in app.log if line.number > seen and line.at <= call.now]

@@ -82,6 +82,12 @@ async def _unimplemented(self: ModalClientBase, stream: AnyStream) -> None:
 _Bare = type("_Bare", (ModalClientBase,), dict.fromkeys(ModalClientBase.__abstractmethods__, _unimplemented))
 
 
+def load() -> None:
+    """Import what answers; it enters itself into the table."""
+    for name in _ANSWERING:
+        importlib.import_module(f"peft_tui.sandbox.modal.{name}")
+
+
 class Service:
     """The vendor's service `modal.client.ModalClient` over one world.
 
@@ -91,8 +97,7 @@ class Service:
     """
 
     def __init__(self, world: World, http: str) -> None:
-        for name in _ANSWERING:
-            importlib.import_module(f"peft_tui.sandbox.modal.{name}")
+        load()
         self._world = world
         self._http = http
         self._answers: OrderedDict[tuple[str, str], Message] = OrderedDict()
@@ -252,28 +257,15 @@ def _reset(stream: AnyStream) -> None:
 
 
 class RpcServer:
-    """The listening socket of the gRPC side."""
+    """Serves the gRPC side on a socket that it is given."""
 
     def __init__(self, world: World, http: str) -> None:
         self._service = Service(world, http)
         self._server = Server([self._service])
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; the port it got.
-
-        Raises:
-            OSError: It is taken.
-        """
-        # Made here and not by grpclib, so that the port of a socket bound to 0 is known.
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-        except OSError:
-            listening.close()
-            raise
+    async def start(self, listening: socket.socket) -> None:
+        """Serve a socket that listens."""
         await self._server.start(sock=listening)
-        return int(listening.getsockname()[1])
 
     async def stop(self) -> None:
         """Stop listening; open calls are cut."""
