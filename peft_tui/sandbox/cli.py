@@ -112,7 +112,7 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry of `python -m peft_tui.sandbox`."""
     parser = argparse.ArgumentParser(
-        prog="peft-tui sandbox", description="Local Together, Replicate, Predibase and Hugging Face."
+        prog="peft-tui sandbox", description="Local Together, Replicate, Modal, Predibase and Hugging Face."
     )
     add_arguments(parser)
     return run(parser.parse_args(argv))

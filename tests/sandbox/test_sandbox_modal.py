@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 
+import modal
 import pytest
+from modal_proto import api_pb2 as pb
 
-modal = pytest.importorskip("modal")
-from modal_proto import api_pb2 as pb  # noqa: E402
-
-from peft_tui.sandbox import Sandbox, run_sandbox  # noqa: E402
-from peft_tui.sandbox.modal.state import TOKENS  # noqa: E402
-from tests.sandbox.modal_client import BASE, KEYS, connected, write_adapter  # noqa: E402
+from peft_tui.sandbox import Sandbox, run_sandbox
+from peft_tui.sandbox.modal.state import TOKENS
+from tests.sandbox.modal_client import BASE, KEYS, connected, write_adapter
 
 UP = 45
 L40S = 1.95 + 0.125 * 0.0473 + 0.125 * 0.008

@@ -21,7 +21,8 @@ from peft_tui.sandbox import run_sandbox
 async def main():
     async with run_sandbox() as sandbox:
         print("modal_proto" in sys.modules)
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(sandbox.env["MODAL_SERVER_URL"].rpartition(":")[2]))
+        port = sandbox.env["MODAL_SERVER_URL"].rpartition(":")[2]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n")
         await reader.read(1)
         print("modal_proto" in sys.modules, "modal" in sys.modules)
@@ -76,11 +77,8 @@ async def test_the_port_is_next_to_the_main_one_or_any_other_if_that_is_taken():
 
 
 async def test_what_is_no_grpc_does_no_harm(sb):
-    for junk in (
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"\x00" * 200,
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64,
-    ):
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+    for junk in (b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 200, preface + b"\xff" * 64):
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(sb))
         writer.write(junk)
         writer.close()

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import httpx
+import modal
 import pytest
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from grpclib.exceptions import StreamTerminatedError
+from modal_proto import api_pb2 as pb
 
-modal = pytest.importorskip("modal")
-from google.protobuf.empty_pb2 import Empty  # noqa: E402
-from google.protobuf.message import DecodeError  # noqa: E402
-from grpclib.exceptions import StreamTerminatedError  # noqa: E402
-from modal_proto import api_pb2 as pb  # noqa: E402
-
-from tests.sandbox.modal_client import BASE, KEYS, connected  # noqa: E402
+from tests.sandbox.modal_client import BASE, KEYS, connected
 
 UP = 45
 
