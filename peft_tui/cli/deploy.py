@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from peft_tui.domain.offers import (
     Account,
     Assessment,
     Capabilities,
+    InstanceType,
     Level,
 )
 from peft_tui.domain.spec import DeploymentSpec, Value
@@ -48,6 +50,9 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
         if reason := assessment.unsupported.get(f"{key}={value}"):
             raise ConfigurationInvalid(f"{key}={value} is not possible here: {reason}")
     chosen = assessment.instance_type(spec.instance_type)
+    if chosen is None and re.fullmatch(offers.unlisted or "(?!)", spec.instance_type):
+        talk(f"note: {spec.instance_type} is not known here: {offers.title} decides whether it exists")
+        chosen = InstanceType(spec.instance_type, spec.instance_type, None)
     if chosen is None:
         names = ", ".join(item.id for item in assessment.instance_types) or "none"
         raise ConfigurationInvalid(

@@ -196,6 +196,8 @@ class Capabilities:
     """By watched step: after how many seconds waiting for it is worth a word."""
     leaves: Callable[[DeploymentSpec], str] = lambda spec: ""
     """What a delete does not take away, for a person; empty when nothing is left."""
+    unlisted: str = ""
+    """Pattern of instance types that may exist although no list has them; empty where the list is whole."""
     no_events: str = ""
     """Why the platform tells no events of a deployment; empty where it does."""
     no_logs: str = ""

@@ -259,7 +259,11 @@ async def test_what_is_done_to_an_attached_one_never_reaches_its_carrier(lived: 
 async def test_without_its_carrier_it_says_so(lived: Life, vendor: Vendor) -> None:
     await vendor.deployment()
     await served(lived, hub("acme/support-r16"), instance_type="on:llama-prod")
-    await vendor.call("DELETE", "/v2/deployments/llama-prod")
+    await carry_out(lived, await row(lived, "llama-prod"), OperationKind.STOP)
+    stopped = await row(lived)
+    assert stopped.status is Status.STOPPED and stopped.observation is not None
+    assert "start that one" in stopped.observation.reason
+    await carry_out(lived, await row(lived, "llama-prod"), OperationKind.DELETE)
     deployment = await row(lived)
     assert deployment.status is Status.STOPPED and deployment.condition is not Condition.GONE
     assert deployment.observation is not None and "llama-prod" in deployment.observation.reason

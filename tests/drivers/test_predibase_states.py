@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.money import Price
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.predibase import configuration, notes, states
+from peft_tui.drivers.predibase.accelerators import TABLE as TABLE_OF_MACHINES
+from peft_tui.drivers.predibase.accelerators import machines
 from peft_tui.drivers.predibase.declaration import CAPABILITIES, carrier_of
 from peft_tui.drivers.predibase.driver import _serves, gateway, serving_of
 from peft_tui.drivers.predibase.notes import HUB, Note, Served
@@ -99,6 +103,11 @@ def test_an_attached_one_is_what_its_carrier_is_and_costs_nothing_of_its_own() -
     assert (carried.usd_per_hour, carried.billed_instances) == (0, 0)
     assert "llama" in carried.reason and carrier_of({"instance_type": carried.instance_type}) == "llama"
     assert states.attached(note, seen("failed"), NOON).status is Status.FAILED
+    resting = states.attached(note, states.stopped(Note("llama"), NOON), NOON)
+    assert (
+        resting.status is Status.STOPPED
+        and resting.reason == "llama, which serves it, is stopped: start that one"
+    )
     alone = states.attached(note, None, NOON)
     assert alone.status is Status.STOPPED and "does not exist" in alone.reason
 
@@ -243,3 +252,21 @@ class TestAttaching:
     def test_one_that_takes_no_adapters_serves_none(self) -> None:
         config = {"baseModel": "x", "disableAdapters": True}
         assert not _serves(Deployment(name="d", status="ready", config=config), "acme/x")
+
+
+@pytest.mark.parametrize("id", [*TABLE_OF_MACHINES, "b200_180gb_100", "mi300_192gb_oam_800"])
+def test_an_accelerator_that_no_list_has_may_exist(id: str) -> None:
+    assert re.fullmatch(CAPABILITIES.unlisted, id)
+
+
+@pytest.mark.parametrize("id", ["tpu", "on:llama", "a10_24gb", "", "1xnvidia-h100-80gb"])
+def test_what_is_built_otherwise_is_no_accelerator(id: str) -> None:
+    assert not re.fullmatch(CAPABILITIES.unlisted, id)
+
+
+def test_one_s_own_price_table_adds_accelerators() -> None:
+    prices = {"b200_180gb_100": Price(Decimal(9), "mine", "2026-11-24")}
+    found = machines(prices, ("l40s_48gb_100", "odd"), recommended="l40s_48gb_100")
+    assert [m.id for m in found][:2] == ["l40s_48gb_100", "a10_24gb_100"]
+    assert [m.id for m in found][-2:] == ["b200_180gb_100", "odd"]
+    assert len(found) == len(TABLE_OF_MACHINES) + 2

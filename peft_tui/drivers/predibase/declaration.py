@@ -19,6 +19,8 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_GONE, AWAIT_STOPPED, OperationKind
 from peft_tui.domain.spec import DeploymentSpec, Settings
 
+HOST = "https://api.app.predibase.com"
+SERVING_HOST = "https://serving.app.predibase.com"
 ON = "on:"
 """Before a deployment's name where a machine's would stand: attached to it, nothing new runs."""
 AUTO = "auto"
@@ -268,8 +270,10 @@ CAPABILITIES = Capabilities(
     best_for="many adapters on one GPU, chosen per request (LoRAX); no public prices",
     credentials=(
         CredentialField("PREDIBASE_API_TOKEN", "API token"),
-        CredentialField("PREDIBASE_GATEWAY", "API address", secret=False, required=False),
-        CredentialField("PREDIBASE_SERVING_URL", "serving address", secret=False, required=False),
+        CredentialField("PREDIBASE_GATEWAY", "API address", secret=False, required=False, default=HOST),
+        CredentialField(
+            "PREDIBASE_SERVING_URL", "serving address", secret=False, required=False, default=SERVING_HOST
+        ),
     ),
     sources={
         SourceKind.DIRECTORY: "uploaded from here",
@@ -295,5 +299,7 @@ CAPABILITIES = Capabilities(
     how_to_stop="To stop it: delete it at app.predibase.com, Deployments.",
     time_to_live="minutes; seconds when attached",
     reference=r"[\w.-]+/\d+(@\d+)?",
+    # No endpoint lists them. The known ones are built like this [INF]: GPU, memory, 100 × the count.
+    unlisted=r"[a-z0-9]+_[0-9]+gb_(?:[a-z0-9]+_)?[0-9]+00",
     no_logs="Predibase hands out no logs: events, and request logs under contract",
 )

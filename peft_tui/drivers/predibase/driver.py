@@ -20,7 +20,7 @@ from peft_tui.domain.offers import Account, Assessment, Finding, InstanceType, L
 from peft_tui.domain.status import Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.predibase import accelerators, inference, notes, states
-from peft_tui.drivers.predibase.declaration import CAPABILITIES
+from peft_tui.drivers.predibase.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.predibase.notes import Note
 from peft_tui.drivers.predibase.steps import NOTHING, STEPS
 from peft_tui.drivers.predibase.upload import too_large
@@ -39,7 +39,6 @@ from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepCont
 from peft_tui.drivers.transport import Network, Transport
 from peft_tui.drivers.wire import moment, parse, parse_all, parse_page
 
-HOST = "https://api.app.predibase.com"
 REPOS = 1000
 """How many repositories are asked for at first. The list has a limit and no pages."""
 MOST_REPOS = 1_000_000
@@ -173,12 +172,9 @@ class PredibaseDriver:
         now = self._clock.now()
         by_name = {d.name: self._observe(d, tenant, now) for d in listed}
         own = [self._remote(d, by_name[d.name]) for d in listed if not d.is_shared]
-        noted = [
-            self._noted(note, by_name, now)
-            for repo in repos
-            if (note := _note_in(repo)) is not None and note.name not in by_name
-        ]
-        return (*own, *noted)
+        noted = [n for repo in repos if (n := _note_in(repo)) is not None and n.name not in by_name]
+        by_name |= {note.name: states.stopped(note, now) for note in noted if not note.carrier}
+        return (*own, *(self._noted(note, by_name, now) for note in noted))
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         """The platform gives no reason: its last events stand in for one."""
@@ -331,7 +327,7 @@ class PredibaseDriver:
             observation = states.attached(note, by_name.get(note.carrier), now)
             remote_id = f"{note.carrier}/{note.name}"
         else:
-            observation, remote_id = states.stopped(note, now), note.name
+            observation, remote_id = by_name[note.name], note.name
         return RemoteDeployment(
             remote_id, note.name, observation, adapter=note.adapter.id, base_model=note.base
         )

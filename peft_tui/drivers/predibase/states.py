@@ -65,10 +65,13 @@ def attached(note: Note, carrier: Observation | None, now: datetime) -> Observat
             usd_per_hour=Decimal(0),
             model=note.adapter.id,
         )
+    reason = carrier.reason or f"served by {note.carrier}, which bills in a row of its own"
+    if carrier.status is Status.STOPPED:
+        reason = f"{note.carrier}, which serves it, is stopped: start that one"
     return replace(
         carrier,
         observed_at=now,
-        reason=carrier.reason or f"served by {note.carrier}, which bills in a row of its own",
+        reason=reason,
         billed_instances=0,
         usd_per_hour=Decimal(0),
         instance_type=f"{ON}{note.carrier}",
