@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peft_tui.sandbox.world import World, WorldData
+from peft_tui.sandbox.world import World, WorldData, fresh_data
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -41,8 +42,11 @@ def load(path: Path, speed: float) -> WorldData | None:
     except FileNotFoundError:
         return None
     try:
-        data = _adapter().validate_json(raw)
-    except ValueError as error:
+        saved = json.loads(raw)
+        # What an older version knew nothing of is there from now on, with its accounts and catalogues.
+        fresh = vars(fresh_data(saved["seed"], saved["now"]))
+        data = _adapter().validate_python({**fresh, **saved})
+    except (ValueError, LookupError, TypeError) as error:
         aside = path.with_name(f"{path.name}.unreadable-{int(time.time())}")
         os.replace(path, aside)
         reason = str(error).splitlines()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
@@ -237,6 +238,18 @@ async def test_the_world_survives_in_its_file(tmp_path):
             assert len((await http.get("/_sandbox/faults")).json()["faults"]) == 1
             another = (await http.post(f"/together{P}/endpoints", json={"name": "new"})).json()
             assert another["id"] != made["id"]
+
+
+@pytest.mark.parametrize("cloud", ["together", "replicate", "modal", "predibase"])
+async def test_a_world_of_a_version_without_a_cloud_has_it_from_now_on(tmp_path, cloud):
+    state = tmp_path / "world.json"
+    async with run_sandbox(seed=3, state=state) as sb:
+        whole = dataclasses.asdict(getattr(sb.world.data, cloud))
+    saved = json.loads(state.read_text())
+    del saved[cloud]
+    state.write_text(json.dumps(saved))
+    async with run_sandbox(state=state) as sb:
+        assert dataclasses.asdict(getattr(sb.world.data, cloud)) == whole
 
 
 async def test_time_passes_while_it_is_down(tmp_path, monkeypatch):
