@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import App, SystemCommand
@@ -19,6 +21,8 @@ from textual.worker import Worker, WorkerState
 from peft_tui.backend import Backend
 from peft_tui.config import Settings
 from peft_tui.domain.errors import PeftTuiError
+from peft_tui.paths import data_dir
+from peft_tui.redaction import redact
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.keymap import problems as keymap_problems
@@ -176,6 +180,32 @@ class PeftTui(App[None]):
             await backend.store.database.notice_others()
         finally:
             self._noticing = False
+
+    # Where text leaves
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Without secrets: whatever is copied lands in a window that others look at."""
+        super().copy_to_clipboard(redact(text))
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        from peft_tui.ui.picture import without_secrets
+
+        return without_secrets(super().export_screenshot(title=title, simplify=simplify))
+
+    def _fatal_error(self) -> None:
+        """Textual would print the traceback with the values of all variables, keys among them."""
+        from rich.text import Text
+
+        from peft_tui.crash import last_words, write_report
+
+        error = self._exception or RuntimeError("unknown")
+        try:
+            directory = data_dir() / "sandbox" if self.sandbox else data_dir()
+            report: Path | None = write_report(directory, error, datetime.now(UTC))
+        except (OSError, PeftTuiError):
+            report = None
+        self._exit_renderables.append(Text(last_words(error, report)))
+        self._close_messages_no_wait()
 
     # Palette, errors, the end
 

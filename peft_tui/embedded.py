@@ -15,6 +15,8 @@ from peft_tui.paths import private_dir
 
 START_SECONDS = 20.0
 RESTART_SECONDS = 1.0
+_KEYS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "TOKEN_ID", "CREDENTIALS")
+"""How variables end that hold secrets."""
 
 
 class EmbeddedSandbox:
@@ -93,6 +95,7 @@ class EmbeddedSandbox:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
+                env=_without_keys(os.environ),
             )
         assert self._process.stdout is not None
         try:
@@ -114,6 +117,11 @@ class EmbeddedSandbox:
                 await self._spawn()
             except PeftTuiError:
                 continue
+
+
+def _without_keys(environ: Mapping[str, str]) -> dict[str, str]:
+    """What a child needs, and nobody's keys."""
+    return {name: value for name, value in environ.items() if not name.upper().endswith(_KEYS)}
 
 
 def _private(path: str, flags: int) -> int:

@@ -94,6 +94,11 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "redaction": (),
     "paths": ("domain",),
     "config": (),
+    "crash": ("paths", "redaction", "text"),
+    "doctor": (
+        *("domain", "backend", "clock", "config", "credentials", "drivers", "paths", "redaction"),
+        *("services", "store", "text"),
+    ),
     "logs": ("paths", "redaction"),
     "credentials": ("domain", "paths", "redaction", "text"),
     "adapters": ("domain", "text"),
@@ -127,10 +132,13 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "credentials",
         "redaction",
     ),
-    "app": ("ui", "backend", "config", "domain", "text", "logs", "paths", "services", "store"),
+    "app": (
+        *("ui", "backend", "config", "crash", "domain", "text", "logs", "paths", "redaction"),
+        *("services", "store"),
+    ),
     "cli": (
         *("app", "backend", "domain", "services", "store", "drivers", "adapters", "clock", "credentials"),
-        *("config", "embedded", "logs", "paths", "sandbox", "text"),
+        *("config", "doctor", "redaction", "embedded", "logs", "paths", "sandbox", "text"),
     ),
     "sandbox": (),
 }

@@ -15,6 +15,7 @@ from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation
 from peft_tui.domain.status import GLYPHS
+from peft_tui.redaction import redact
 from peft_tui.text import clean, clean_line
 
 
@@ -38,13 +39,13 @@ def piece(text: str) -> None:
 
 def talk(text: str) -> None:
     """Progress and remarks, on standard error."""
-    print(clean_line(text), file=sys.stderr, flush=True)
+    print(redact(clean_line(text)), file=sys.stderr, flush=True)
 
 
 def failure(error: PeftTuiError, as_json: bool) -> int:
     """Say what went wrong; the exit status that belongs to it."""
     if as_json:
-        data({"error": error.as_dict()})
+        data({"error": json.loads(redact(json.dumps(error.as_dict())))})
     else:
         talk(f"peft-tui: {error.message}")
         if error.hint:
