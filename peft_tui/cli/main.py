@@ -141,6 +141,8 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
         add_credentials_arguments(keys)
     config = commands.add_parser("config", help="the settings in force, with comments", epilog=EXIT)
     config.add_argument("--json", action="store_true", help="with their schema")
+    doctor = commands.add_parser("doctor", help="what is wrong here, and what to do", epilog=EXIT)
+    doctor.add_argument("--json", action="store_true")
     sandbox = commands.add_parser(
         "sandbox", help="the sandbox's servers alone, in the foreground", epilog=EXIT
     )
@@ -163,6 +165,12 @@ def _run(args: argparse.Namespace) -> int:
         from peft_tui.cli.configuration import configuration
 
         return configuration(settings, args)
+    if args.command == "doctor":
+        if args.sandbox:
+            raise ConfigurationInvalid("doctor looks at the real thing.", hint="Leave --sandbox out.")
+        from peft_tui.cli.doctor import doctor
+
+        return asyncio.run(doctor(directory, config_dir(), settings, os.environ, args))
     sandbox = EmbeddedSandbox(directory) if args.sandbox else None
     # On the sandbox no key of the person's own is even looked at.
     environ: Mapping[str, str] = {} if sandbox else os.environ
