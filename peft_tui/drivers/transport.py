@@ -72,7 +72,9 @@ class Network:
     async def client(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._client is None:
-                self._client = await self._open(httpx.Limits(max_connections=32, max_keepalive_connections=8))
+                # The places of each host are the limit: a full pool would hold a stop back.
+                limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
+                self._client = await self._open(limits)
             return self._client
 
     async def inference_client(self) -> httpx.AsyncClient:

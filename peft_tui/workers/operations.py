@@ -21,7 +21,14 @@ from typing import Any
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import AuthenticationFailed, Conflict, Effect, PeftTuiError, PlatformFailed
+from peft_tui.domain.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectionFailed,
+    Effect,
+    PeftTuiError,
+    PlatformFailed,
+)
 from peft_tui.domain.offers import planned
 from peft_tui.domain.operation import (
     WATCHED,
@@ -138,8 +145,10 @@ class OperationRunner:
         except _GivenUp:
             return True
         except PeftTuiError as error:
-            # What may have been done is looked for, whatever else is wrong.
-            if not error.transient and error.effect is Effect.NONE:
+            # What may have been done is looked for, whatever else is wrong; and a stop is not given up
+            # because something else than the platform answered.
+            stops = step.key == "stop" and isinstance(error, ConnectionFailed)
+            if not error.transient and error.effect is Effect.NONE and not stops:
                 await self._fail(operation, step, error)
                 return False
             await self._wait(operation, step, error, tries)

@@ -89,13 +89,18 @@ class Watch:
         )
 
     async def _stopped(self, deployment: Deployment, since: datetime) -> bool:
+        if deployment.condition is Condition.GONE:
+            return await self._left_out(deployment, since)
         seen = self._seen(deployment, since)
         return seen is not None and ends_billing(seen)
 
     async def _gone(self, deployment: Deployment, since: datetime) -> bool:
-        if deployment.observation is not None:
-            return deployment.condition is Condition.GONE
-        # Never seen, and not on a list that is younger than the delete.
+        if deployment.observation is not None and deployment.condition is not Condition.GONE:
+            return False
+        return await self._left_out(deployment, since)
+
+    async def _left_out(self, deployment: Deployment, since: datetime) -> bool:
+        """A list that is younger than the step did not have it: that it is gone is written down only once."""
         health = (await self.store.platforms.all()).get(deployment.platform)
         return health is not None and health.listed_at is not None and health.listed_at > since
 

@@ -106,7 +106,8 @@ async def test_given_up_after_any_call_of_its_create_it_does_not_bill(
         await done(lived, await intended(lived, tmp_path / "clean", scene))
         log = lived.sandbox.world.data.requests
         cuts = [0, *(number + 1 for number, r in enumerate(log) if r.method != "GET")]
-    for count in cuts:
+    # Every third, begun elsewhere for each kind: `python -m tests.proof` takes them all.
+    for count in [0, *cuts[1 + list(OperationKind).index(kind) % 3 :: 3]]:
         where = tmp_path / str(count)
         async with life(where, SCENES[scene][0]) as lived:
             made = await intended(lived, where, scene)
