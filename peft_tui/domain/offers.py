@@ -188,6 +188,8 @@ class Capabilities:
     """What can be done to a deployment that exists, each with its steps."""
     no_verbs: Mapping[OperationKind, str] = field(default_factory=dict)
     """The others, each with the reason."""
+    refuses: Callable[[OperationKind, Settings], str] = lambda kind, settings: ""
+    """Why a verb does not apply to a deployment with these settings; empty when it does."""
     reference: str = ""
     """Pattern of what lies at the platform already, as a person would name it; empty when there is none."""
     failed_is_final: str = ""

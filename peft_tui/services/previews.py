@@ -92,6 +92,8 @@ def _stops(deployment: Deployment, kind: OperationKind) -> str:
         return ""
     if seen is None or not seen.ready_instances:
         return "What is under way is ended; requests that wait are lost."
+    if seen.billed_instances == 0:
+        return "Nothing that bills; its requests are refused."
     plural = "" if seen.ready_instances == 1 else "s"
     return f"{seen.ready_instances} instance{plural} of {deployment.remote_name}; its requests are refused."
 

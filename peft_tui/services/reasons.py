@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.operation import WATCHED, OperationKind, OperationState, StepState
+from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers import capabilities
 
@@ -25,6 +26,8 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
         return f"{offers.title}: this cannot be done from here."
     if deployment.condition is Condition.GONE:
         return "The platform does not have it any more."
+    if reason := offers.refuses(kind, _as_seen(deployment)):
+        return reason
     if deployment.origin is not Origin.OURS and kind is not OperationKind.STOP:
         return "It was not made here: adopt it first."
     doing = deployment.under_way.kind if deployment.under_way else None
@@ -39,6 +42,13 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
             return _why_not_update(deployment, doing)
         case _:
             return ""
+
+
+def _as_seen(deployment: Deployment) -> Settings:
+    """What was asked for; of what was made elsewhere, where it was seen to run."""
+    seen = deployment.observation
+    place = {"instance_type": seen.instance_type} if seen and seen.instance_type else {}
+    return {**place, **deployment.spec.settings}
 
 
 def why_not_adopt(deployment: Deployment) -> str:

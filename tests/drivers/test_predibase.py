@@ -20,6 +20,8 @@ from peft_tui.domain.offers import Level
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.predibase import upload as upload_module
+from peft_tui.services.previews import preview
+from peft_tui.services.reasons import why_not
 from tests.drivers.test_inference import ask, served
 from tests.life import Life, at_platform, directory, hub, life, write_adapter
 from tests.predibase import A10G, Vendor, carry_out, context, row
@@ -243,14 +245,16 @@ async def test_one_that_sleeps_is_not_woken_to_prove_something(lived: Life, vend
 async def test_what_is_done_to_an_attached_one_never_reaches_its_carrier(lived: Life, vendor: Vendor) -> None:
     await vendor.deployment()
     deployment = await served(lived, hub("acme/support-r16"), instance_type="on:llama-prod")
-    for kind in (OperationKind.STOP, OperationKind.START, OperationKind.UPDATE):
-        with pytest.raises(ConfigurationInvalid, match="attached to llama-prod"):
-            await carry_out(lived, deployment, kind)
-    # One whose settings are not known is planned like any other, and refused by the step itself.
-    unknown = replace(deployment, spec=replace(deployment.spec, settings={}), origin=Origin.ORPHAN)
-    for kind in (OperationKind.STOP, OperationKind.UPDATE):
-        with pytest.raises(ConfigurationInvalid, match="was not touched"):
-            await carry_out(lived, unknown, kind)
+    # One whose settings are not known here is known by what is seen of it.
+    orphan = replace(deployment, spec=replace(deployment.spec, settings={}), origin=Origin.ORPHAN)
+    for row_ in (deployment, orphan):
+        for kind in (OperationKind.STOP, OperationKind.START, OperationKind.UPDATE):
+            refused = preview(row_, kind).refused
+            assert "attached to llama-prod" in refused and refused == why_not(row_, kind)
+            with pytest.raises(ConfigurationInvalid, match="was not touched"):
+                await carry_out(lived, row_, kind)
+    asked = preview(deployment, OperationKind.DELETE)
+    assert not asked.refused and asked.stops.startswith("Nothing that bills")
     await carry_out(lived, deployment, OperationKind.DELETE)
     assert not await lived.driver.exists(deployment.remote_id)
     assert [(r["name"], r["billing"]) for r in await lived.resources()] == [("llama-prod", True)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from peft_tui.domain.adapter import SourceKind
-from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.offers import (
     HUB_TOKEN,
     Capabilities,
@@ -204,7 +203,6 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
 
 def _stop(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
     """There is no stop: only to delete it ends the billing. What it was is noted down there first."""
-    _refuse_attached(spec, "It bills nothing of its own.")
     return (
         PlannedStep("note", "note down its configuration at the platform"),
         PlannedStep("stop", "delete the deployment; its adapter stays"),
@@ -213,7 +211,6 @@ def _stop(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
 
 
 def _start(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
-    _refuse_attached(spec, "It serves when that one does.")
     return (
         PlannedStep("start", "create it again", bills=True),
         PlannedStep("forget", "take the note away"),
@@ -222,7 +219,6 @@ def _start(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
 
 
 def _update(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
-    _refuse_attached(spec, "Its settings are that one's.")
     return (PlannedStep("update", "change it, which rolls it out anew"),)
 
 
@@ -237,12 +233,17 @@ def _delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
     return tuple(steps)
 
 
-def _refuse_attached(spec: DeploymentSpec, why: str) -> None:
-    if carrier := carrier_of(spec.settings):
-        raise ConfigurationInvalid(
-            f"It is attached to {carrier}. {why}",
-            hint=f"{carrier} has a row of its own; deleting this one leaves {carrier} alone.",
-        )
+def refuses(kind: OperationKind, settings: Settings) -> str:
+    """What would be done to the deployment that it is attached to is not done by this row."""
+    carrier = carrier_of(settings)
+    why = {
+        OperationKind.STOP: "It bills nothing of its own.",
+        OperationKind.START: "It serves when that one does.",
+        OperationKind.UPDATE: "Its settings are that one's.",
+    }
+    if not carrier or kind not in why:
+        return ""
+    return f"It is attached to {carrier}. {why[kind]} {carrier} has a row of its own."
 
 
 def guard(settings: Settings) -> str:
@@ -286,6 +287,7 @@ CAPABILITIES = Capabilities(
     plan=plan,
     guard=guard,
     overruled=overruled,
+    refuses=refuses,
     verbs={
         OperationKind.STOP: _stop,
         OperationKind.START: _start,
