@@ -1,4 +1,4 @@
 """The proof of "exactly once, and stopped means stopped": faults, kills, random lives and crowds.
 
-Each is compared with what the sandbox bills. `python -m tests.proof` is the long form; a part is in the suite.
+Each is compared with what the sandbox bills. The long form is `python -m tests.proof`.
 """
