@@ -50,6 +50,7 @@ class PeftTui(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", tooltip="What is under way goes on next time."),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave.", id="app.leave"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="To the shell; fg comes back."),
     ]
     BINDINGS = named("app", BINDINGS)
 

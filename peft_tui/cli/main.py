@@ -31,9 +31,10 @@ LIFE_HELP = {
 }
 COMMANDS = (
     *("deploy", "list", "show", *LIFE_HELP, "test", "bench"),
-    *("platforms", "credentials", "config", "doctor", "sandbox"),
+    *("platforms", "credentials", "config", "doctor", "completions", "man", "sandbox"),
 )
 
+DESCRIPTION = "Deploy a LoRA adapter from the terminal it was trained in, and know what it costs."
 EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
 6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
 
@@ -66,7 +67,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     command = next((word for word in words if not word.startswith("-")), None)
     parser = _Parser(
         "peft-tui",
-        description="Deploy a LoRA adapter from the terminal it was trained in, and know what it costs.",
+        description=DESCRIPTION,
         epilog=EXIT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -83,13 +84,28 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "adapter", nargs="?", metavar="ADAPTER", help="a directory or Hugging Face id: opens the wizard on it"
     )
-    parser.epilog = f"commands: {', '.join(COMMANDS)}\n\n{EXIT}"
+    if {"-h", "--help"} & set(words):
+        from peft_tui.cli.manual import overview
+
+        commands = overview(_command_helps(), COMMANDS)
+        parser.epilog = f"commands (peft-tui COMMAND --help says more):\n{commands}\n\n{EXIT}"
     args = parser.parse_args(words)
     args.command = None
     return args
 
 
-def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
+def _command_helps() -> dict[str, str]:
+    """What each command does, in a few words."""
+    return {a.dest: a.help or "" for a in _add_commands(_Parser("peft-tui"), "")._choices_actions}
+
+
+def _command_parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, with all that it takes."""
+    return {command: _add_commands(_Parser("peft-tui"), command).choices[command] for command in COMMANDS}
+
+
+def _add_commands(parser: argparse.ArgumentParser, command: str) -> argparse._SubParsersAction[_Parser]:
+    """All commands by name; what one takes only where it is the one that is meant."""
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     deploy = commands.add_parser("deploy", help="deploy an adapter", epilog=EXIT)
     deploy.add_argument(
@@ -143,6 +159,9 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
     config.add_argument("--json", action="store_true", help="with their schema")
     doctor = commands.add_parser("doctor", help="what is wrong here, and what to do", epilog=EXIT)
     doctor.add_argument("--json", action="store_true")
+    completing = commands.add_parser("completions", help="a script for bash, zsh or fish", epilog=EXIT)
+    completing.add_argument("shell", choices=("bash", "zsh", "fish"))
+    commands.add_parser("man", help="this manual, for man -l -", epilog=EXIT)
     sandbox = commands.add_parser(
         "sandbox", help="the sandbox's servers alone, in the foreground", epilog=EXIT
     )
@@ -151,9 +170,22 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> None:
         from peft_tui.sandbox import add_arguments
 
         add_arguments(sandbox)
+    return commands
+
+
+def _write_manual(args: argparse.Namespace) -> int:
+    from peft_tui.cli.manual import completions, manual
+
+    if args.command == "man":
+        print(manual(_command_parsers(), _command_helps(), DESCRIPTION, EXIT))
+    else:
+        print(completions(args.shell, _command_parsers(), _command_helps()))
+    return 0
 
 
 def _run(args: argparse.Namespace) -> int:
+    if args.command in ("man", "completions"):
+        return _write_manual(args)
     if args.command == "sandbox":
         from peft_tui.sandbox import run
 
