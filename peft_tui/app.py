@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,18 +24,18 @@ from peft_tui.domain.errors import PeftTuiError
 from peft_tui.paths import data_dir
 from peft_tui.redaction import redact
 from peft_tui.text import clean_line
+from peft_tui.ui.attention import notice
 from peft_tui.ui.keymap import named
 from peft_tui.ui.keymap import problems as keymap_problems
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
 from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, is_theme, without_colour
+from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 FIRST_FRAME_SECONDS = 0.25
 """How long the first frame waits for the store."""
-TO_SANDBOX = -1
-"""The application was left in order to begin again in the sandbox."""
 OTHERS_SECONDS = 1.0
 """How often it is looked whether another process wrote."""
 
@@ -74,9 +74,8 @@ class PeftTui(App[None]):
         config = self.settings.config
         always = {"always": True, "never": False}
         self.ascii_only = always.get(config.ascii, ascii_only(os.environ))
-        self.wants_sandbox = False
-        """Left in order to begin again in the sandbox."""
         self.notices: Notices
+        self.troubles = Troubles()
         self._open_backend = open_backend
         self._adapter = adapter
         self._opening: asyncio.Future[Backend] | None = None
@@ -164,11 +163,6 @@ class PeftTui(App[None]):
         if not opening.is_attached:
             home.mount(opening)
 
-    def go_to_sandbox(self) -> None:
-        """Leave, and begin again in the sandbox: see `run`."""
-        self.wants_sandbox = True
-        self.exit()
-
     # Other processes on the same store
 
     def _look_for_others(self) -> None:
@@ -207,6 +201,17 @@ class PeftTui(App[None]):
             report = None
         self._exit_renderables.append(Text(last_words(error, report)))
         self._close_messages_no_wait()
+
+    # Somebody who looks elsewhere
+
+    def tell(self, sentences: Sequence[str]) -> None:
+        """Bell and desktop notice, unless the person looks at this terminal or wants none."""
+        if not sentences or self.app_focus or not self.settings.config.notifications:
+            return
+        more = f", and {len(sentences) - 1} more" if len(sentences) > 1 else ""
+        if self._driver is not None:
+            self._driver.write(notice(redact(sentences[0] + more), os.environ))
+            self._driver.flush()
 
     # Palette, errors, the end
 
@@ -271,7 +276,7 @@ def run(
     adapter: str | None = None,
     settings: Settings | None = None,
 ) -> int:
-    """Run the application until it is left; the exit status, or `TO_SANDBOX`."""
+    """Run the application until it is left; the exit status."""
     app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter, settings=settings)
     app.run(mouse=app.settings.config.mouse)
-    return TO_SANDBOX if app.wants_sandbox else app.return_code or 0
+    return app.return_code or 0

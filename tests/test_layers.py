@@ -105,7 +105,9 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "store": ("domain", "paths", "redaction"),
     "drivers": ("domain", "adapters", "clock", "credentials", "paths", "text"),
     "services": ("domain", "store", "drivers", "clock", "credentials", "redaction", "text"),
-    "workers": ("domain", "store", "services", "drivers", "adapters", "clock", "credentials", "text"),
+    "workers": (
+        *("domain", "store", "services", "drivers", "adapters", "clock", "credentials", "redaction", "text"),
+    ),
     "embedded": ("domain", "paths"),
     "backend": (
         "domain",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import Adapter, AdapterSource
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.event import Event as Event
 from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.offers import (
     Account,
@@ -62,19 +63,6 @@ class StepContext:
     """Of an update or a start: the settings that are to be different; an empty text takes one away."""
     made: Outputs = field(default_factory=dict)
     """What the steps of its create left, where it was made here: for cleaning up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that the platform says happened to a deployment."""
-
-    at: datetime
-    message: str
-    """Cleaned, one line."""
-    level: str = "info"
-    """`debug`, `info`, `warning` or `error`."""
-    kind: str = ""
-    """The platform's own word for what sort of event it is."""
 
 
 class Driver(Protocol):

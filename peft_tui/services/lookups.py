@@ -35,6 +35,15 @@ class Topic(StrEnum):
     """What the adapter's own files say → `Adapter`. Asked of no platform."""
     ASSESSMENT = "assessment"
     """How it fits the platform → `Assessment`."""
+    EVENTS = "events"
+    """What the platform says happened to a deployment, newest first → `tuple[Event, ...]`."""
+    LOGS = "logs"
+    """The last lines that a deployment put out, oldest first → `tuple[str, ...]`."""
+
+
+ABOUT_DEPLOYMENT = frozenset({Topic.EVENTS, Topic.LOGS})
+LOG_LINES = 500
+"""How many lines of output are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +56,13 @@ class Question:
     """For ADAPTER and ASSESSMENT."""
     base_model: str = ""
     """For ASSESSMENT, where the adapter's own files do not say."""
+    remote_id: str = ""
+    """For EVENTS and LOGS: the deployment, by the platform's own id."""
 
     @property
     def subject(self) -> str:
         if self.source is None:
-            return ""
+            return self.remote_id
         named = f"{self.source.kind}:{self.source.reference}"
         return f"{named}\n{self.base_model}" if self.base_model else named
 
@@ -62,6 +73,8 @@ class Question:
     @staticmethod
     def from_subject(platform: str, topic: str, subject: str) -> Question:
         """The inverse of `subject`, for change notices."""
+        if topic in ABOUT_DEPLOYMENT:
+            return Question(platform, Topic(topic), remote_id=subject)
         named, _, base_model = subject.partition("\n")
         kind, _, reference = named.partition(":")
         source = AdapterSource(SourceKind(kind), reference) if subject else None
@@ -141,6 +154,7 @@ def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     from peft_tui.domain.adapter import Adapter
+    from peft_tui.domain.event import Event
     from peft_tui.domain.offers import Account, Assessment, InstanceType, PlatformModel
 
     types: dict[Topic, Any] = {
@@ -150,5 +164,7 @@ def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
         Topic.MODELS: tuple[PlatformModel, ...],
         Topic.ADAPTER: Adapter,
         Topic.ASSESSMENT: Assessment,
+        Topic.EVENTS: tuple[Event, ...],
+        Topic.LOGS: tuple[str, ...],
     }
     return TypeAdapter(types[topic])

@@ -10,6 +10,7 @@ from peft_tui.store.deployments import Deployments
 from peft_tui.store.operations import Operations
 from peft_tui.store.platforms import Platforms
 from peft_tui.store.requests import Requests
+from peft_tui.store.views import Views
 
 __all__ = ["Changes", "Store", "StoreError", "Transaction"]
 
@@ -24,6 +25,7 @@ class Store:
         self.platforms = Platforms(database)
         self.catalog = Catalog(database)
         self.requests = Requests(database)
+        self.views = Views(database)
 
     @classmethod
     async def open(cls, directory: Path) -> Store:

@@ -167,6 +167,10 @@ MIGRATIONS: dict[str, str] = {
             raw TEXT NOT NULL
         );
     """,
+    "views": """
+        -- How a screen was left, JSON: nobody else waits for it, so it has no revision.
+        CREATE TABLE views (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+    """,
 }
 
 

@@ -23,6 +23,7 @@ _NAMES = {
     "down": "↓",
     "left": "←",
     "right": "→",
+    "asterisk": "*",
 }
 
 

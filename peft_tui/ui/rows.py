@@ -15,7 +15,14 @@ from typing import Any
 from peft_tui.domain.ages import age, span
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.money import usd
-from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState, OperationStep, StepState
+from peft_tui.domain.operation import (
+    AWAIT_ACTIVE,
+    Operation,
+    OperationKind,
+    OperationState,
+    OperationStep,
+    StepState,
+)
 from peft_tui.domain.status import GLYPHS, Condition, Status
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
@@ -47,8 +54,15 @@ COLUMNS = (
 ORIGIN_MARKS = {Origin.OURS: "", Origin.FOUND: "· ", Origin.ORPHAN: "! "}
 ORIGIN_WORDS = {
     Origin.OURS: "",
-    Origin.FOUND: "not made here: shown as the platform lists it",
-    Origin.ORPHAN: "made by another peft-tui store: it bills and nothing here manages it",
+    Origin.FOUND: "not made here: shown as the platform lists it; adopt it to manage it from here",
+    Origin.ORPHAN: "made by another peft-tui store, nothing here manages it: adopt it or stop it",
+}
+VERBS = {
+    OperationKind.CREATE: "deploying",
+    OperationKind.UPDATE: "updating",
+    OperationKind.STOP: "stopping",
+    OperationKind.START: "starting",
+    OperationKind.DELETE: "deleting",
 }
 
 _TONES = {
@@ -139,24 +153,63 @@ class StatusText:
     word: str
     age: str
     tone: str
+    brief: str = ""
+    """For `word`, where there is no room for it."""
 
     def __str__(self) -> str:
-        return " ".join(part for part in (self.glyph, self.word, self.age) if part)
+        return self._joined(self.word)
+
+    @property
+    def short(self) -> str:
+        """The same in fewer cells; empty when it is short already."""
+        return self._joined(self.brief) if self.brief else ""
+
+    def _joined(self, word: str) -> str:
+        return " ".join(part for part in (self.glyph, word, self.age) if part)
 
 
 def status_text(deployment: Deployment, now: datetime) -> StatusText:
     """Glyph, word and age; the condition is the word where it tells more."""
     operation = deployment.operation
+    under_way = operation is not None and not operation.state.ended
+    if operation is not None and under_way and operation.kind is not OperationKind.CREATE:
+        return _changing(deployment, operation, now)
     if deployment.observation is None:
-        if operation is not None and not operation.state.ended:
+        if operation is not None and under_way:
             return _under_way(deployment, operation, now)
         return _plain_status(deployment, now)
     status = _plain_status(deployment, now)
-    failed = operation is not None and operation.state is OperationState.FAILED
-    if failed and deployment.status is not Status.FAILED:
-        # The platform has it, and yet it is not what was asked for: both have to be seen.
-        return StatusText("✖", f"failed, {status.word}", "", "bad")
+    if operation is not None and operation.state is OperationState.FAILED:
+        if deployment.status is not Status.FAILED:
+            # The platform has it, and yet it is not what was asked for: both have to be seen.
+            verb = "" if operation.kind is OperationKind.CREATE else f"{operation.kind.value} "
+            return StatusText(
+                "✖", f"{verb}failed, {status.word}", "", "bad", f"failed, {status.word}" if verb else ""
+            )
+    elif deployment.origin is Origin.ORPHAN:
+        return StatusText(status.glyph, f"orphan, {status.word}", status.age, "warn", "orphan")
     return status
+
+
+def bills(deployment: Deployment) -> bool:
+    """Whether it costs money now, as far as anybody knows."""
+    seen = deployment.observation
+    if seen is None:
+        return deployment.operation is not None and deployment.operation.may_bill
+    if seen.billed_instances is not None:
+        return seen.billed_instances > 0
+    if seen.usd_per_hour is not None:
+        return seen.usd_per_hour > 0
+    return seen.status in (Status.ACTIVE, Status.DEPLOYING)
+
+
+def _changing(deployment: Deployment, operation: Operation, now: datetime) -> StatusText:
+    """Something was asked of what exists: this is read before what the platform last said of it."""
+    passed = paced((now - operation.created_at).total_seconds())
+    word = VERBS[operation.kind]
+    if operation.kind in (OperationKind.STOP, OperationKind.DELETE) and bills(deployment):
+        return StatusText("◐", f"{word}, still billing", passed, "warn", f"{word}, bills")
+    return StatusText("◐", word, passed, "accent")
 
 
 def _plain_status(deployment: Deployment, now: datetime) -> StatusText:
@@ -166,7 +219,10 @@ def _plain_status(deployment: Deployment, now: datetime) -> StatusText:
         special, tone = _TELLING[deployment.condition]
         glyph, word = special or glyph, deployment.condition.value
     passed = (now - _since(deployment)).total_seconds()
-    return StatusText(glyph, word, paced(passed) if is_moving(deployment) else age(passed), tone)
+    how_old = paced(passed) if is_moving(deployment) else age(passed)
+    if deployment.condition is Condition.STOPPING and bills(deployment):
+        return StatusText(glyph, f"{word}, still billing", how_old, tone, f"{word}, bills")
+    return StatusText(glyph, word, how_old, tone)
 
 
 def _under_way(deployment: Deployment, operation: Operation, now: datetime) -> StatusText:
@@ -245,12 +301,14 @@ def table_row(deployment: Deployment, now: datetime, seen: datetime | None = Non
     if old:
         status_cell = _cell(f"{status.glyph} {status.word} seen {old} ago", "dim")
     else:
-        status_cell = _cell(str(status), status.tone)
+        status_cell = _cell(str(status), status.tone, status.short)
     quiet = "dim" if old or over else ""
+    orphan = deployment.origin is Origin.ORPHAN
+    adapter = _cell("not ours: adopt or stop", "warn") if orphan else _cell(adapter_label(deployment), "dim")
     return Row(
         deployment.id,
         (
-            Cell(name, "warn" if deployment.origin is Origin.ORPHAN and not old else quiet),
+            Cell(name, "warn" if orphan and not old else quiet),
             _cell(_shown(deployment.platform, 40), "dim"),
             status_cell,
             _figure(instances(deployment), quiet),
@@ -258,7 +316,7 @@ def table_row(deployment: Deployment, now: datetime, seen: datetime | None = Non
             _DASH,
             _DASH,
             _figure(hourly(deployment), quiet),
-            _cell(adapter_label(deployment), "dim"),
+            adapter,
             _cell(base_label(deployment), "dim"),
         ),
     )
@@ -350,6 +408,10 @@ class Filter:
         operation = deployment.operation
         if operation is not None and operation.state is OperationState.FAILED:
             words.append(Status.FAILED.value)
+        if operation is not None and not operation.state.ended:
+            words.append(VERBS[operation.kind])
+        if deployment.origin is not Origin.OURS:
+            words.append(deployment.origin.value)
         return any(word.startswith(self.status) for word in words if word)
 
 

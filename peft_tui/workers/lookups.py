@@ -13,7 +13,8 @@ from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers.hugging_face import HuggingFace
 from peft_tui.drivers.protocol import Driver
-from peft_tui.services.lookups import Lookups, Question, Topic
+from peft_tui.redaction import redact
+from peft_tui.services.lookups import LOG_LINES, Lookups, Question, Topic
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,11 @@ class LookupWorker:
                 return await driver.instance_types()
             case Topic.MODELS:
                 return await driver.models()
+            case Topic.EVENTS:
+                return await driver.events(question.remote_id)
+            case Topic.LOGS:
+                # What a container prints may hold what it was given.
+                return tuple(map(redact, await driver.logs(question.remote_id, LOG_LINES)))
             case Topic.ASSESSMENT:
                 assert question.source is not None
                 adapter = None

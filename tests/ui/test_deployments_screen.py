@@ -86,7 +86,8 @@ async def test_all_that_matters_is_seen_at_once(tmp_path: Path) -> None:
         await at.sees("7 deployments 3 active 2 deploying 1 failed", "$12.93/h now", "live")
         await at.sees("support-bot together ● active 2h 2/2 — $10.98/h")
         await at.sees("ticket-router together ◌ uploading 40%", "intents replicate ● asleep")
-        assert "enter details  n new  / filter" in at.footer and at.footer.endswith("? help")
+        await at.until(lambda: "enter open  n new  x stop  u update" in at.footer)
+        assert at.footer.endswith("? help")
 
 
 async def test_the_workers_start_after_the_first_frame(tmp_path: Path) -> None:
@@ -105,15 +106,14 @@ async def test_the_detail_follows_the_cursor(tmp_path: Path) -> None:
         await at.sees("09:02 deploying → 09:09 active")
 
 
-async def test_enter_shows_all_of_it_and_the_list_again(tmp_path: Path) -> None:
+async def test_enter_opens_a_screen_of_its_own_and_escape_comes_back(tmp_path: Path) -> None:
     async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("enter")
-        await at.sees("· create the deployment $ bills from here", "create running for 1m10s")
+        await at.sees("1 overview ●", "· create the deployment $ bills from here", "create running for 1m10s")
         await at.gone("intents")
         await at.press("escape")
         await at.sees("intents")
-        await at.press("enter", "enter")
-        await at.sees("intents")
+        await at.selects("ticket-router")
 
 
 async def test_beside_the_list_where_there_is_room(tmp_path: Path) -> None:
@@ -236,10 +236,10 @@ async def test_nothing_deployed_yet_tells_the_first_key(tmp_path: Path) -> None:
     async with at_home(still_app(tmp_path, nobody, environ={"TOGETHER_API_KEY": "k"})) as at:
         await at.sees("Nothing is deployed yet.", "n new deployment")
         await at.sees("✓ Together AI TOGETHER_API_KEY found", "○ Replicate REPLICATE_API_TOKEN is not set")
-        await at.until(lambda: "filter" not in at.footer and "details" not in at.footer)
+        await at.until(lambda: "filter" not in at.footer and "open" not in at.footer)
         await put(backend_of(at).store, made("first"), observed(Status.ACTIVE))
         await at.sees("first together ● active", "1 deployment ")
-        await at.until(lambda: "details" in at.footer)
+        await at.until(lambda: "open" in at.footer)
 
 
 async def test_the_sandbox_cannot_be_mistaken(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ async def put_health(at: Driver) -> None:
 async def test_help_shows_the_keys_in_force_and_does_what_is_picked(tmp_path: Path) -> None:
     async with at_home(still_app(tmp_path, populated)) as at:
         await at.press("question_mark")
-        await at.sees("Keys enter does it", "Narrow the list while typing.", "q ctrl+c Quit")
+        await at.sees("Keys enter does it", "Narrow the list while typing.", "* Mark all")
         await at.type("next column")
         await at.gone("Narrow the list")
         await at.press("enter")

@@ -31,9 +31,10 @@ from peft_tui.ui.rows import (
     table_row,
 )
 from peft_tui.ui.theme import ANSI, DARK, LIGHT, ascii_only, choose_theme, plain
-from peft_tui.ui.widgets.detail import Rates, Subject, folded, whole
+from peft_tui.ui.widgets.detail import Subject, folded, whole
 from peft_tui.ui.widgets.lines import Line, difference, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell, lay_out
+from peft_tui.ui.widgets.operations import Rates
 from tests.seeds import NOON, made, observed
 
 
@@ -91,7 +92,13 @@ def text(lines: list[Line]) -> str:
         (Status.ACTIVE, {"condition": Condition.ASLEEP}, "● asleep 25m", "dim"),
         (Status.ACTIVE, {"condition": Condition.NO_TRAFFIC}, "● no traffic 25m", "warn"),
         (Status.ACTIVE, {"condition": Condition.DEGRADED}, "◐ degraded 25m", "warn"),
-        (Status.ACTIVE, {"condition": Condition.STOPPING}, "◐ stopping 25m", "warn"),
+        (Status.ACTIVE, {"condition": Condition.STOPPING}, "◐ stopping, still billing 25m", "warn"),
+        (
+            Status.ACTIVE,
+            {"condition": Condition.STOPPING, "billed_instances": 0},
+            "◐ stopping 25m",
+            "warn",
+        ),
         (Status.ACTIVE, {"condition": Condition.SCALING}, "◐ scaling 25m", "accent"),
         (Status.STOPPED, {"condition": Condition.GONE}, "◼ gone 25m", "dim"),
         (Status.ACTIVE, {"condition": Condition.ASSUMED}, "● assumed 25m", "dim"),
@@ -100,7 +107,8 @@ def text(lines: list[Line]) -> str:
 def test_a_status_is_glyph_and_word_and_age(
     status: Status, more: dict[str, object], words: str, tone: str
 ) -> None:
-    assert cell(with_status(status, **more), "status") == Cell(words, tone)
+    shown = cell(with_status(status, **more), "status")
+    assert (shown.text, shown.tone) == (words, tone)
 
 
 def test_a_running_step_is_the_status_before_the_first_observation() -> None:
@@ -313,7 +321,7 @@ def test_the_rate_is_that_of_the_last_observations() -> None:
 def test_the_words_of_the_origin_are_in_the_detail() -> None:
     orphan = replace(with_status(Status.ACTIVE), origin=Origin.ORPHAN)
     for lines in (whole(Subject(orphan, NOON), 78), folded(Subject(orphan, NOON), 78, 6)):
-        assert "it bills and nothing here manages it" in " ".join(text(lines).split())
+        assert "nothing here manages it: adopt it or stop it" in " ".join(text(lines).split())
 
 
 def test_no_line_of_the_detail_is_too_wide() -> None:

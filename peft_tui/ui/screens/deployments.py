@@ -8,7 +8,8 @@ every five seconds → the rows whose age has moved on, if any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,43 +20,44 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.events import Key
 from textual.screen import Screen
+from textual.timer import Timer
 
 from peft_tui.backend import Backend
-from peft_tui.credentials import CredentialState
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.status import Status
-from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.deployments import Summary, summarize
-from peft_tui.store import Changes
+from peft_tui.store import Changes, StoreError
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
+from peft_tui.ui.attention import Watch
 from peft_tui.ui.keymap import named
+from peft_tui.ui.life import LIFE_BINDINGS, LifeScreen, Verb, per_hour, sums
+from peft_tui.ui.marks import Marks
+from peft_tui.ui.platforms import PlatformWords
 from peft_tui.ui.rows import (
     COLUMNS,
     SORTS,
     Filter,
     next_change,
     ordered,
-    platform_trouble,
-    seen_ago,
     seen_at,
     table_row,
 )
+from peft_tui.ui.session import View
 from peft_tui.ui.theme import plain
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.detail import Rates, Subject, folded, whole
-from peft_tui.ui.widgets.headline import freshness, header, nothing_matches, nothing_yet, state
-from peft_tui.ui.widgets.keys import Action, KeyBar, actions_in_force
-from peft_tui.ui.widgets.lines import Line, Lines
+from peft_tui.ui.widgets.detail import Subject, folded, whole
+from peft_tui.ui.widgets.headline import freshness, header, nothing_matches, state
+from peft_tui.ui.widgets.keys import KeyBar
+from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import Cell, LiveTable, Row
+from peft_tui.ui.widgets.operations import Rates
 from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
 
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-    from peft_tui.app import PeftTui
     from peft_tui.ui.widgets.filter_line import FilterLine
 
 TICK_SECONDS = 5.0
@@ -63,8 +65,11 @@ FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
 ASKING_SECONDS = 3.0
 """How long "asking" stands there at most: a platform that does not answer says so itself."""
-_WITHOUT_ROWS = {"new", "credentials", "try_sandbox", "refresh", "help"}
+_WITHOUT_ROWS = {"new", "refresh", "help", "errors"}
 """What there is to do while nothing is deployed."""
+REST_SECONDS = 0.5
+"""How long the cursor stands still before it is written down where."""
+VIEW = "deployments"
 STATUS_CYCLE = ("", Status.ACTIVE.value, Status.DEPLOYING.value, Status.FAILED.value, Status.STOPPED.value)
 
 
@@ -72,36 +77,37 @@ class DeploymentTable(LiveTable):
     """The table, with what Enter does here."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Details", tooltip="All about this deployment."),
+        Binding("enter", "choose", "Open", tooltip="All about it, section by section."),
     ]
     BINDINGS = named("deployments", BINDINGS)
 
 
-class DeploymentsScreen(Screen[None]):
-    """The live table, and beside or below it all about the row under the cursor."""
+class DeploymentsScreen(LifeScreen):
+    """The live table, and beside or below it what matters of the row under the cursor."""
 
     CSS_PATH = "deployments.tcss"
-    AUTO_FOCUS = "#table"
+    AUTO_FOCUS: ClassVar[str | None] = "#table"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-short"), (22, "-tall")]
     COMMANDS = {ActionCommands, PlaceCommands}
-    app: PeftTui
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Deploy an adapter."),
-        Binding("enter", "toggle_detail", "List", tooltip="The list of deployments again."),
+        *LIFE_BINDINGS,
         Binding("slash", "filter", "Filter", tooltip="Narrow the list while typing."),
         Binding("t", "console", "Test", tooltip="Ask it something: the test console."),
+        Binding("space", "mark", "Mark", tooltip="What is done then is done to all marked."),
+        Binding("v", "mark_range", "Mark to here", tooltip="From the last mark.", show=False),
+        Binding("asterisk", "mark_all", "Mark all", tooltip="All that are shown, or none.", show=False),
         Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
         Binding("s", "sort", "Sort", tooltip="By the next column; last newest first."),
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
         Binding("f", "cycle_status", "Status", tooltip="Active, deploying, failed, stopped, all."),
-        Binding("c", "credentials", "Credentials", tooltip="Where each key is; set, check.", show=False),
-        Binding("b", "try_sandbox", "Sandbox", tooltip="All of it without an account.", show=False),
         Binding("p", "cycle_platform", "Platform", tooltip="One platform after the other, or all."),
+        Binding("e", "errors", "Errors", tooltip="What went wrong in this session, and what to do."),
         Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
-        Binding("escape", "back", "Back", tooltip="To the list; then without the filter.", show=False),
+        Binding("escape", "back", "Back", tooltip="Without the marks; then the filter.", show=False),
     ]
     BINDINGS = named("deployments", BINDINGS)
 
@@ -131,6 +137,12 @@ class DeploymentsScreen(Screen[None]):
         self._wizard_waits = False
         self._adapter: str | None = None
         self._go_to: str | None = None
+        self._platforms = PlatformWords(backend, lambda: (self.app.sandbox, self.app.ready))
+        self._marks = Marks()
+        self._watch = Watch()
+        self._kept = View()
+        self._keeping: Timer | None = None
+        self._refused: tuple[bool, ...] = ()
 
     def compose(self) -> ComposeResult:
         if self.app.sandbox:
@@ -178,20 +190,27 @@ class DeploymentsScreen(Screen[None]):
                 if self._loaded:
                     found = await store.deployments.some(ids) if ids else []
                 else:
+                    await self._restore_view()
                     found = await store.deployments.all()
                 if health:
                     self._health = await store.platforms.all()
-                self._loaded = True
+                first, self._loaded = not self._loaded, True
                 for vanished in ids - {deployment.id for deployment in found}:
                     self._deployments.pop(vanished, None)
                     self._drawn.pop(vanished, None)
-                self._take(found)
+                self._take(found, first=first)
         finally:
             self._reading = False
 
-    def _take(self, found: list[Deployment]) -> None:
+    def _take(self, found: list[Deployment], *, first: bool) -> None:
         now = self._backend.clock.now()
+        self.app.tell(self._watch.news(found, first=first))
+        for health in self._health.values():
+            self.app.troubles.note_platform(health, now)
+        if self._marks.keep_only(self._deployments.keys() | {deployment.id for deployment in found}):
+            self._table.mark(self._marks.keys)
         for deployment in found:
+            self.app.troubles.note_deployment(deployment)
             self._deployments[deployment.id] = deployment
             self._drawn.pop(deployment.id, None)
             self._history.pop(deployment.id, None)
@@ -201,6 +220,7 @@ class DeploymentsScreen(Screen[None]):
 
     def _ready(self) -> None:
         self._draw_lines()
+        self._greyed()
         if self._wizard_waits:
             self._wizard_waits = False
             self.open_wizard(self._adapter)
@@ -215,15 +235,21 @@ class DeploymentsScreen(Screen[None]):
     def _draw(self) -> None:
         """All of it, after news, another filter or another order. What is equal is not repainted."""
         visible = [d for d in self._deployments.values() if self._sought.admits(d)]
-        self._shown = [deployment.id for deployment in ordered(visible, self._sort)]
+        order = [deployment.id for deployment in ordered(visible, self._sort)]
+        if len(self._marks):
+            # While one marks, nothing changes places under one's hands.
+            places = {key: place for place, key in enumerate(self._shown)}
+            order.sort(key=lambda key: places.get(key, len(places)))
+        self._shown = order
         self._redraw_rows(always=True)
         if self._go_to in self._shown and self._table.move_to(self._go_to or ""):
             self._go_to = None
         self._draw_lines()
+        self._greyed()
 
     def _redraw_rows(self, always: bool = False) -> None:
         now = self._backend.clock.now()
-        ages = {platform: self._platform_age(platform, now) for platform in self._health}
+        ages = {platform: self._platforms.age(health, now) for platform, health in self._health.items()}
         moved = {platform for platform, age in ages.items() if self._ages.get(platform) != age}
         self._ages = ages
         news = always
@@ -235,7 +261,7 @@ class DeploymentsScreen(Screen[None]):
             seen = self._seen(deployment)
             row = table_row(deployment, now, seen)
             if self.app.ascii_only:
-                row = Row(row.key, tuple(Cell(plain(cell.text), cell.tone) for cell in row.cells))
+                row = Row(row.key, tuple(Cell(plain(c.text), c.tone, plain(c.short)) for c in row.cells))
             self._drawn[key] = (row, next_change(deployment, now, seen))
             news |= drawn is None or drawn[0] != row
         if news:
@@ -258,12 +284,15 @@ class DeploymentsScreen(Screen[None]):
         self._header.show([header(self._summary(), self._header.width)])
         self._draw_state()
         if self._loaded and not self._shown:
-            self._empty.show(nothing_matches(self._sought) if self._deployments else self._nothing_yet())
+            filtered = bool(self._deployments)
+            self._empty.show(nothing_matches(self._sought) if filtered else self._platforms.nothing_yet())
         self._draw_detail()
 
     def _draw_state(self) -> None:
         width = self._state.width
-        troubles, old = self._troubles()
+        troubles, old = self._platforms.troubles(
+            self._deployments.values(), self._health, now=self._backend.clock.now(), own=self.app.trouble
+        )
         seen = any(deployment.observation for deployment in self._deployments.values())
         listed = any(health.listed_at for health in self._health.values())
         if self.app.sandbox and not self.app.ready:
@@ -282,9 +311,14 @@ class DeploymentsScreen(Screen[None]):
                     fresh,
                     width,
                     typing=self._typing,
+                    marked=self._marked_words(),
                 )
             ]
         )
+
+    def _marked_words(self) -> str:
+        marked = [self._deployments[key] for key in self._marks.keys if key in self._deployments]
+        return f"{len(marked)} marked · {per_hour(sums(marked))}" if marked else ""
 
     def _draw_detail(self) -> None:
         """The detail of the row under the cursor, once its history is there."""
@@ -311,7 +345,7 @@ class DeploymentsScreen(Screen[None]):
             health.error if health else None,
         )
         width = self._detail.width
-        if self.has_class("-whole") or self.has_class("-wide"):
+        if self.has_class("-wide"):
             self._detail.show(whole(subject, width))
         else:
             self._detail.show(folded(subject, width, self._detail.size.height or 6))
@@ -335,65 +369,6 @@ class DeploymentsScreen(Screen[None]):
         health = self._health.get(deployment.platform)
         return seen_at(deployment, health.listed_at if health else None)
 
-    def _platform_age(self, platform: str, now: datetime) -> str:
-        listed = self._health[platform].listed_at
-        return seen_ago((now - listed).total_seconds()) if listed else "never"
-
-    def _troubles(self) -> tuple[list[str], list[str]]:
-        """What fails, and what is merely old."""
-        now = self._backend.clock.now()
-        used = {deployment.platform for deployment in self._deployments.values()}
-        troubles = [self.app.trouble] if self.app.trouble else []
-        old: list[str] = []
-        for platform in sorted(used | self._health.keys()):
-            health = self._health.get(platform)
-            # What a platform needs is in its declaration, which the first frame does without.
-            missing = self._missing(platform) if self.app.ready else ()
-            if missing and platform in used:
-                trouble = self._backend.credentials.state(capabilities(platform)).trouble
-                troubles.append(f"{clean_line(platform, 40)} ✖ {trouble or f'{missing[0]} is not set'}")
-            elif health and health.error and not missing:
-                troubles.append(platform_trouble(health, now))
-            elif platform in used and (age := self._oldest(platform, now)):
-                old.append(f"{clean_line(platform, 40)} seen {age} ago")
-        return troubles, old
-
-    def _oldest(self, platform: str, now: datetime) -> str:
-        """How old the platform's last list is; what it never listed counts by itself."""
-        health = self._health.get(platform)
-        if health and health.listed_at:
-            return seen_ago((now - health.listed_at).total_seconds())
-        times = [
-            deployment.observation.observed_at
-            for deployment in self._deployments.values()
-            if deployment.platform == platform and deployment.observation
-        ]
-        return seen_ago((now - min(times)).total_seconds()) if times else ""
-
-    def _missing(self, platform: str) -> tuple[str, ...]:
-        """Variables that it needs and that are not set; nothing before that can be said."""
-        if self.app.sandbox and not self.app.ready:
-            return ()
-        try:
-            return self._backend.credentials.state(capabilities(platform)).missing
-        except PeftTuiError:
-            # A newer version wrote it: its rows are shown all the same.
-            return ()
-
-    def _credentials_of(self, platform: str) -> CredentialState:
-        if self.app.sandbox and not self.app.ready:
-            return CredentialState(())
-        return self._backend.credentials.state(capabilities(platform))
-
-    def _nothing_yet(self) -> list[Line]:
-        return nothing_yet(
-            [
-                (capabilities(p).title, capabilities(p).credentials[0].env, self._credentials_of(p))
-                for p in PLATFORMS
-            ],
-            sandbox=self.app.sandbox,
-        )
-
     # What happens
 
     @on(Lines.Resized)
@@ -404,10 +379,15 @@ class DeploymentsScreen(Screen[None]):
     def _another_row(self) -> None:
         self._detail.scroll_to(y=0, animate=False)
         self._draw_detail()
+        self._greyed()
+        self._keep_view()
 
     @on(LiveTable.Chosen)
-    def _row_chosen(self) -> None:
-        self.action_toggle_detail()
+    def _row_chosen(self, event: LiveTable.Chosen) -> None:
+        from peft_tui.ui.screens.deployment import DeploymentScreen
+
+        if deployment := self._deployments.get(event.key):
+            self.app.push_screen(DeploymentScreen(self._backend, deployment))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The filter is in force while it is typed."""
@@ -427,9 +407,7 @@ class DeploymentsScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While there is nothing, only what can bring something is offered."""
-        if action == "try_sandbox":
-            return not self._deployments and not self.app.sandbox
-        mine = f"action_{action}" in vars(DeploymentsScreen)
+        mine = f"action_{action}" in vars(DeploymentsScreen) or f"action_{action}" in vars(LifeScreen)
         return bool(self._deployments) or not mine or action in _WITHOUT_ROWS
 
     def action_new(self) -> None:
@@ -447,17 +425,6 @@ class DeploymentsScreen(Screen[None]):
         if self.app.sandbox:
             wizard.call_later(self._mark_sandbox, wizard)
 
-    def action_credentials(self) -> None:
-        from peft_tui.ui.screens.platforms import PlatformsScreen
-
-        screen = PlatformsScreen(self._backend)
-        self.app.push_screen(screen, lambda _: self._draw_lines())
-        if self.app.sandbox:
-            screen.call_later(self._mark_sandbox, screen)
-
-    def action_try_sandbox(self) -> None:
-        self.app.go_to_sandbox()
-
     def _mark_sandbox(self, screen: Screen[Any]) -> None:
         """Nowhere in the sandbox may it be forgotten, least of all where prices are shown."""
         if not screen.query(SandboxBanner):
@@ -467,8 +434,10 @@ class DeploymentsScreen(Screen[None]):
         if deployment is not None:
             self.go_to(deployment.id)
 
-    def go_to(self, key: str) -> None:
+    def go_to(self, key: str | None) -> None:
         """Put the cursor on a deployment, as soon as it is there; a filter that hides it gives way."""
+        if key is None:
+            return
         self._go_to = key
         known = self._deployments.get(key)
         if known is None or not self._sought.admits(known):
@@ -480,25 +449,14 @@ class DeploymentsScreen(Screen[None]):
         for key, deployment in self._deployments.items():
             yield clean_line(deployment.name, 120), lambda key=key: self.go_to(key)  # type: ignore[misc]
 
-    def action_toggle_detail(self) -> None:
-        """The detail instead of the list, or the list again."""
-        if not self._shown:
-            return
-        self.toggle_class("-whole")
-        is_whole = self.has_class("-whole")
-        self._detail.can_focus = is_whole
-        (self._detail if is_whole else self._table).focus()
-        self._draw_detail()
-
     def action_back(self) -> None:
-        if self.has_class("-whole"):
-            self.action_toggle_detail()
+        if len(self._marks):
+            self._marks.clear()
+            self._marked()
         elif self._sought:
             self._seek(Filter())
 
     def action_filter(self) -> None:
-        if self.has_class("-whole"):
-            self.action_toggle_detail()
         self._typing = True
         line = self._make_filter_line()
         line.value = f"{self._sought} " if self._sought else ""
@@ -535,6 +493,7 @@ class DeploymentsScreen(Screen[None]):
         if sought != self._sought:
             self._sought = sought
             self._draw()
+            self._keep_view()
 
     def action_cycle_status(self) -> None:
         place = STATUS_CYCLE.index(self._sought.status) if self._sought.status in STATUS_CYCLE else 0
@@ -559,6 +518,7 @@ class DeploymentsScreen(Screen[None]):
     def _sort_by(self, sort: tuple[str, bool] | None) -> None:
         self._sort = self._table.sort = sort
         self._draw()
+        self._keep_view()
 
     def action_refresh(self) -> None:
         """Said in one word where "live" stands: a toast a press would lie over the list."""
@@ -572,32 +532,75 @@ class DeploymentsScreen(Screen[None]):
             self._asking = False
             self._draw_state()
 
-    def action_console(self) -> None:
-        deployment = self._deployments.get(self._table.cursor_key or "")
-        if deployment is not None:
-            # Its text area costs more to load than the first frame can give.
-            from peft_tui.ui.screens.console import ConsoleScreen
+    # Marks
 
-            self.app.push_screen(ConsoleScreen(self._backend, deployment))
+    def action_mark(self) -> None:
+        """Mark the row, and go on to the next."""
+        if key := self._table.cursor_key:
+            self._marks.toggle(key)
+            self._table.action_move_by(1)
+            self._marked()
 
-    def action_copy_endpoint(self) -> None:
-        deployment = self._deployments.get(self._table.cursor_key or "")
-        url = deployment.observation.endpoint_url if deployment and deployment.observation else ""
-        if url:
-            self.app.copy_to_clipboard(clean_line(url, 2000))
-            self.notify(f"Copied {clean_line(url, 120)}", timeout=3, markup=False)
-        else:
-            self.notify("It has no endpoint yet.", severity="warning", timeout=3, markup=False)
+    def action_mark_range(self) -> None:
+        if key := self._table.cursor_key:
+            self._marks.extend(key, self._shown)
+            self._marked()
 
-    def action_help(self) -> None:
-        from peft_tui.ui.screens.help import HelpScreen
+    def action_mark_all(self) -> None:
+        self._marks.toggle_all(self._shown)
+        self._marked()
 
-        actions = actions_in_force(self)
-        self.app.push_screen(HelpScreen(actions, ascii_only=self.app.ascii_only), self._helped)
+    def _marked(self) -> None:
+        self._table.mark(self._marks.keys)
+        self._draw()
+        self._greyed()
 
-    def _helped(self, action: Action | None) -> None:
-        if action is not None:
-            self.call_later(action.run, self.app)
+    # What verbs apply to
+
+    def targets(self) -> list[Deployment]:
+        keys = self._marks.keys or ((self._table.cursor_key or ""),)
+        return [self._deployments[key] for key in keys if key in self._deployments]
+
+    @property
+    def chosen(self) -> Deployment | None:
+        return self._deployments.get(self._table.cursor_key or "")
+
+    def carried_out(self, done: Sequence[str]) -> None:
+        """What was refused stays marked."""
+        self._marks.drop(done)
+        self._marked()
+
+    def _greyed(self) -> None:
+        """The footer changes when what is possible does."""
+        refused = tuple(bool(self.refusal(verb.value)) for verb in Verb)
+        if refused != self._refused:
+            self._refused = refused
+            self.refresh_bindings()
+
+    # How it was left
+
+    def _keep_view(self) -> None:
+        """Write it down when it has been so for a moment."""
+        if self._keeping is not None:
+            self._keeping.stop()
+        self._keeping = self.set_timer(REST_SECONDS, self._write_view)
+
+    def _write_view(self) -> None:
+        view = View(self._sought, self._sort, self._table.cursor_key)
+        if view != self._kept and self._loaded:
+            self._kept = view
+            self.run_worker(self._put_view(view), group="view", exit_on_error=False)
+
+    async def _put_view(self, view: View) -> None:
+        with suppress(StoreError):
+            await self._backend.store.views.put(VIEW, view.as_dict())
+
+    async def _restore_view(self) -> None:
+        """Before the first rows are shown."""
+        with suppress(StoreError):
+            self._kept = View.from_dict(await self._backend.store.views.get(VIEW))
+        self._sought, self._go_to = self._kept.sought, self._kept.cursor
+        self._sort = self._table.sort = self._kept.sort
 
     # Children
 

@@ -22,6 +22,17 @@ COLUMNS = (
 )
 
 
+def _cells(action: Action) -> tuple[Cell, ...]:
+    """What cannot be done now is dim, and says why."""
+    if action.refusal:
+        return (Cell(action.label, "dim"), Cell(action.title, "dim"), Cell(action.refusal, "warn"))
+    return (Cell(action.label, "accent"), Cell(action.title), Cell(action.sentence, "dim"))
+
+
+def _searched(action: Action) -> str:
+    return f"{action.label} {action.title} {action.sentence} {action.refusal}".lower()
+
+
 class HelpScreen(ModalScreen[Action | None]):
     """Answers with the action that was picked, if any."""
 
@@ -91,12 +102,9 @@ class HelpScreen(ModalScreen[Action | None]):
         words = text.lower().split()
         self._table.set_rows(
             [
-                Row(
-                    str(number),
-                    (Cell(action.label, "accent"), Cell(action.title), Cell(action.sentence, "dim")),
-                )
+                Row(str(number), _cells(action))
                 for number, action in enumerate(self._actions)
-                if all(word in f"{action.label} {action.title} {action.sentence}".lower() for word in words)
+                if all(word in _searched(action) for word in words)
             ]
         )
 

@@ -17,7 +17,7 @@ from peft_tui.ui.widgets.live_table import Cell
 if TYPE_CHECKING:
     from textual.app import App
 
-MOST = 8
+MOST = 7
 """Keys in the footer at most, help not counted: the rest is in the help."""
 
 _EVERYWHERE = {"app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize"}
@@ -37,6 +37,8 @@ class Action:
     """Whether it belongs in the footer."""
     group: str
     """`move` for what only moves."""
+    refusal: str = ""
+    """Why it cannot be done now; running it says so."""
 
     @property
     def label(self) -> str:
@@ -71,11 +73,18 @@ def actions_in_force(screen: Screen[Any]) -> list[Action]:
             node,
             binding.show,
             "move" if not binding.show and node is not screen and node is not screen.app else "",
+            _refusal(node, binding.action),
         )
         for identity, (binding, node) in bindings.items()
     ]
     # What is the same everywhere stands last.
     return sorted(found, key=lambda action: action.node is screen.app)
+
+
+def _refusal(node: DOMNode, action: str) -> str:
+    """What the node itself says of an action that is not possible now."""
+    ask = getattr(node, "refusal", None)
+    return str(ask(action)) if ask is not None else ""
 
 
 class KeyBar(Lines):
@@ -99,7 +108,7 @@ class KeyBar(Lines):
     def _update(self) -> None:
         if not self.is_attached or not self.width:
             return
-        shown = [action for action in actions_in_force(self.screen) if action.shown]
+        shown = [a for a in actions_in_force(self.screen) if a.shown and not a.refusal]
         palette = (Cell("ctrl+p", "accent"), Cell(" palette ", "dim")) if self.width >= 100 else ()
         kept = _fitting(shown, self.width - width_of(palette) - 1)
         cells: list[Cell] = [Cell(" ")]

@@ -10,7 +10,7 @@ The first line of the widget is the header; it stays while the rows scroll under
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby, zip_longest
@@ -61,6 +61,8 @@ class Cell:
     text: str
     tone: str = ""
     """Suffix of a component class: "", "dim", "good", "warn", "bad" or "accent"."""
+    short: str = ""
+    """What a table says instead where `text` has not the room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +232,9 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._rows: list[Row] = []
         self._cursor = -1
         self._announced: str | None = None
-        self._shown: list[tuple[Row, bool]] = []
+        self._marked: frozenset[str] = frozenset()
+        self._shown: list[tuple[Row, bool, bool]] = []
+        """What stands on each line: the row, whether the cursor is on it, whether it is marked."""
         self._layout: tuple[int, tuple[Slot, ...]] = (-1, ())
         self._styles_by_tone: dict[str, Style] = {}
         self.virtual_size = Size(0, 1)
@@ -270,6 +274,11 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             drift = follow(old, self._rows, top) - top
             stays_on_top = top == 0
         self._place(cursor, 0 if stays_on_top else top + drift)
+
+    def mark(self, keys: Iterable[str]) -> None:
+        """Show exactly the rows with these keys as marked, wherever they stand."""
+        self._marked = frozenset(keys)
+        self._repaint()
 
     def move_to(self, key: str) -> bool:
         """Put the cursor on the row with this key and scroll it into view; False if there is none."""
@@ -370,12 +379,13 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Compare the lines as they stand with those that should, and name the regions that differ."""
         top, height = self.scroll_offset.y, self.size.height - 1
         rows = self._rows[top : top + max(0, height)]
-        shown = [(row, index == self._cursor) for index, row in enumerate(rows, top)]
+        cursor, marked = self._cursor, self._marked
+        shown = [(row, index == cursor, row.key in marked) for index, row in enumerate(rows, top)]
         regions = []
         for y, (old, new) in enumerate(zip_longest(self._shown, shown), 1):
             if old == new:
                 continue
-            if old is None or new is None or old[1] != new[1]:
+            if old is None or new is None or old[1:] != new[1:]:
                 regions.append(Region(0, y, self._width, 1))
                 continue
             before, after = old[0].cells, new[0].cells
@@ -431,14 +441,20 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         index = self.scroll_offset.y + y - 1
         if index >= len(self._rows):
             return Strip.blank(self._width, self._style(""))
-        cells, under_cursor = self._rows[index].cells, index == self._cursor
+        row, under_cursor = self._rows[index], index == self._cursor
+        cells, is_marked = row.cells, row.key in self._marked
         ellipsis = "~" if self.ascii_only else "…"
         pieces = []
         for slot in self._slots:
             cell, column = cells[slot.place], self._columns[slot.place]
-            text = fit_text(cell.text, slot.width, column.align, column.elide, ellipsis)
-            pieces.append((text, "cursor" if under_cursor else cell.tone))
-        return self._strip((">" if self.ascii_only else "▸") + " " if under_cursor else "  ", pieces)
+            words = cell.text
+            if cell.short and cell_len(words) > slot.width:
+                words = cell.short
+            text = fit_text(words, slot.width, column.align, column.elide, ellipsis)
+            pieces.append((text, "cursor" if under_cursor else "accent" if is_marked else cell.tone))
+        cursor, mark = (">", "+") if self.ascii_only else ("▸", "✓")
+        gutter = (cursor if under_cursor else " ") + (mark if is_marked else " ")
+        return self._strip(gutter, pieces)
 
     def _title(self, column: Column, width: int) -> str:
         """Title of a column, with the mark of the sort beside it."""

@@ -17,7 +17,8 @@ class ActionCommands(Provider):
     def _commands(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None]]]]:
         for action in actions_in_force(self.screen):
             if action.group != "move" and action.action != "app.command_palette":
-                yield action.title, action.sentence, partial(action.run, self.app)
+                refused = f"not now: {action.refusal}" if action.refusal else ""
+                yield action.title, refused or action.sentence, partial(action.run, self.app)
 
     async def discover(self) -> Hits:
         for title, sentence, run in self._commands():

@@ -43,8 +43,8 @@ class ConfigurationPage(Page):
     def __init__(self, work: Work) -> None:
         super().__init__(work)
         assessment = work.assessment.value
-        self._rows = [self._row(setting, assessment) for setting in work.offers.settings if setting.supported]
-        self._others = Block(self._draw_others, id="others")
+        self._rows = [self._row(setting, assessment) for setting in self.asked_for()]
+        self._others = Block(self.draw_others, id="others")
 
     def compose(self) -> ComposeResult:
         yield from self._rows
@@ -73,19 +73,44 @@ class ConfigurationPage(Page):
         row = next((row for row in self._rows if row.control is widget), None)
         return row.help if row else ""
 
+    # What the form of a deployment that exists does otherwise
+
+    def asked_for(self) -> list[Setting]:
+        """The settings that have a field."""
+        return [setting for setting in self.work.offers.settings if setting.supported]
+
+    def choice(self, setting: Setting, assessment: Assessment | None) -> str:
+        """The value of a choice."""
+        return self.draft.chosen(setting, assessment)
+
+    def emptied(self, setting: Setting) -> str:
+        """What an empty field means."""
+        return "" if setting.default is None else str(setting.default)
+
+    def note(self, setting: Setting) -> tuple[str, str]:
+        """A word beside the field, and what else there is to say where there is room."""
+        return setting.change.value, " · ".join(part for part in (setting.unit, setting.help) if part)
+
+    def draw_others(self, width: int) -> list[Line]:
+        """The settings that have no field, each with its reason."""
+        lines: list[Line] = []
+        for setting in self.work.offers.settings:
+            if not setting.supported:
+                lines += other_lines(setting.title, setting.help, width)
+        return lines
+
     def _row(self, setting: Setting, assessment: Assessment | None) -> FieldRow:
         control: Widget
         if setting.kind is Kind.INSTANCE_TYPE:
             control = PickList(rows=7)
         elif setting.kind is Kind.CHOICE:
             ruled_out = [v for v, _ in setting.choices if self._reason(setting, v, assessment)]
-            control = Choice(setting.choices, self.draft.chosen(setting, assessment), ruled_out)
+            control = Choice(setting.choices, self.choice(setting, assessment), ruled_out)
         else:
             width = "number" if setting.kind is Kind.INTEGER else "words"
             control = TextField(self.draft.text(setting.key), classes=width)
-            if setting.default is not None:
-                # An emptied field means the default, and says so.
-                control.placeholder = str(setting.default)
+            # An emptied field means the default, and says so.
+            control.placeholder = self.emptied(setting)
         row = FieldRow(setting.key, setting.title, control, help=_whole_help(setting))
         row.put_note_below(setting.kind is Kind.INSTANCE_TYPE or bool(self._reasons(setting)))
         row.set_class(setting.kind is Kind.INSTANCE_TYPE, "-list")
@@ -139,7 +164,7 @@ class ConfigurationPage(Page):
                 picks = [Pick(m.id, partial(_machine, m, machines)) for m in machines]
                 setting = self.work.offers.setting(row.key)
                 assert setting is not None
-                row.control.set_picks(picks, self.draft.chosen(setting, assessment))
+                row.control.set_picks(picks, self.choice(setting, assessment))
         self._show_problems()
         self._others.redraw()
 
@@ -150,8 +175,8 @@ class ConfigurationPage(Page):
             assert setting is not None
             problem, warning = checked.problems.get(row.key, ""), checked.warnings.get(row.key, "")
             reasons = self._reasons(setting)
-            more = " · ".join(part for part in (setting.unit, setting.help) if part)
-            row.tell(setting.change.value, more, problem=problem, warning=warning, aside=reasons)
+            note, more = self.note(setting)
+            row.tell(note, more, problem=problem, warning=warning, aside=reasons)
             if setting.kind is Kind.INSTANCE_TYPE:
                 row.note.display = bool(problem or warning)
 
@@ -164,14 +189,14 @@ class ConfigurationPage(Page):
     def _reason(self, setting: Setting, value: str, assessment: Assessment | None) -> str:
         return clean_line(assessment.unsupported.get(f"{setting.key}={value}", "")) if assessment else ""
 
-    def _draw_others(self, width: int) -> list[Line]:
-        lines: list[Line] = []
-        for setting in self.work.offers.settings:
-            if not setting.supported:
-                first, *rest = wrapped(setting.help, width - LABEL, "dim")
-                lines.append((Cell(f"– {setting.title}".ljust(LABEL), "dim"), *first))
-                lines += [(Cell(" " * LABEL), *line) for line in rest]
-        return lines
+
+def other_lines(title: str, words: str, width: int) -> list[Line]:
+    """A setting without a field."""
+    first, *rest = wrapped(words, width - LABEL, "dim")
+    return [
+        (Cell(fit_text(f"– {title}", LABEL - 1) + " ", "dim"), *first),
+        *((Cell(" " * LABEL), *line) for line in rest),
+    ]
 
 
 def _whole_help(setting: Setting) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price
 from peft_tui.domain.offers import (
@@ -66,6 +67,16 @@ class Draft:
         if adapter:
             draft._kind = local_or_hub(adapter)
             draft._references["", draft._kind] = adapter
+        return draft
+
+    @classmethod
+    def of_deployment(cls, deployment: Deployment, values: Mapping[str, str]) -> Draft:
+        """One of something that exists, with its settings as they are."""
+        spec = deployment.spec
+        draft = cls(spec.platform, spec.name, True)
+        draft._kind = spec.source.kind
+        draft._references[draft._place(spec.source.kind)] = spec.source.reference
+        draft._texts[spec.platform] = dict(values)
         return draft
 
     # The platform

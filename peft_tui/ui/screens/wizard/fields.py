@@ -82,7 +82,7 @@ class Choice(Block, can_focus=True, inherit_bindings=False):
         self.styles.width = words + 4
 
     def _draw(self, width: int) -> list[Line]:
-        words = shortened(self._words.get(self.value, self.value), width - 4)
+        words = shortened(self._words.get(self.value, self.value) or "—", width - 4)
         several = len(self._options) > 1
         left, right = ("← ", " →") if several and self.has_focus else ("  ", "  ")
         return [(Cell(left, "accent"), Cell(words, "strong"), Cell(right, "accent"))]

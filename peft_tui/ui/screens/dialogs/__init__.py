@@ -1,0 +1,7 @@
+"""Questions and their answers: each a modal screen that knows nothing of who asked."""
+
+from peft_tui.ui.screens.dialogs.confirm import ConfirmScreen
+from peft_tui.ui.screens.dialogs.outcome import OutcomeScreen, RowOutcome
+from peft_tui.ui.screens.dialogs.question import Question
+
+__all__ = ["ConfirmScreen", "OutcomeScreen", "Question", "RowOutcome"]

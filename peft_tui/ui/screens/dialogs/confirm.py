@@ -1,0 +1,101 @@
+"""Is this what you want? Cancel comes first; what cannot be undone is typed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from peft_tui.text import clean_line
+from peft_tui.ui.keymap import named
+from peft_tui.ui.screens.dialogs.question import Question
+from peft_tui.ui.screens.dialogs.sheet import SHEET_CSS, Buttons
+from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.screens.wizard.fields import TextField
+from peft_tui.ui.widgets.live_table import Cell
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """True when the person means it."""
+
+    DEFAULT_CSS = (
+        SHEET_CSS.replace("$self", "ConfirmScreen")
+        + """
+    ConfirmScreen TextField { width: 1fr; height: 1; }
+    ConfirmScreen #type { height: 1; margin: 0 0 1 0; }
+    """
+    )
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel", tooltip="Nothing is done."),
+        Binding("n", "cancel", "Cancel", show=False),
+        Binding("y", "agree", "Do it", tooltip="Where nothing has to be typed."),
+        Binding("pageup", "scroll(-1)", "Page up", show=False),
+        Binding("pagedown", "scroll(1)", "Page down", show=False),
+    ]
+    BINDINGS = named("confirm", BINDINGS)
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self._question = question
+        self._refused = False
+
+    def compose(self) -> ComposeResult:
+        question = self._question
+        tone = {"bad": "-bad", "accent": "-accent"}.get(question.tone, "")
+        with Vertical(id="sheet", classes=tone):
+            yield Block(lambda width: [(Cell(question.title, "strong"),)], id="asked-title")
+            with VerticalScroll(id="scroll", can_focus=False):
+                yield Block(question.lines, id="asked")
+            if question.typed:
+                yield Block(lambda width: [self._ask_to_type()], id="type")
+                yield TextField("", placeholder=clean_line(question.typed, 80))
+            hint = "enter does it  esc cancels" if question.typed else "y does it  esc cancels"
+            yield Buttons(("Cancel", question.yes), hint)
+
+    def on_mount(self) -> None:
+        if self._question.typed:
+            self.query_one(TextField).focus()
+        else:
+            self.query_one(Buttons).focus()
+
+    def _ask_to_type(self) -> tuple[Cell, ...]:
+        wanted = clean_line(self._question.typed, 80)
+        tone = "bad" if self._refused else ""
+        return (Cell("Type ", tone), Cell(wanted, "strong"), Cell(f" to {self._question.yes.lower()}.", tone))
+
+    def action_cancel(self) -> None:
+        self.dismiss(False)
+
+    def action_agree(self) -> None:
+        """Not before what has to be typed is."""
+        if self._question.typed and self._typed != clean_line(self._question.typed, 80):
+            self._refused = True
+            self.query_one("#type", Block).redraw()
+            self.query_one(TextField).focus()
+            return
+        self.dismiss(True)
+
+    def action_scroll(self, pages: int) -> None:
+        scroll = self.query_one("#scroll", VerticalScroll)
+        scroll.scroll_relative(y=pages * max(scroll.size.height - 1, 1), animate=False)
+
+    @on(Input.Submitted)
+    def _entered(self) -> None:
+        self.action_agree()
+
+    @on(Buttons.Pressed)
+    def _pressed(self, event: Buttons.Pressed) -> None:
+        if event.place == 0:
+            self.action_cancel()
+        else:
+            self.action_agree()
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one(TextField).value.strip()

@@ -1,0 +1,187 @@
+"""What is asked before something is done, as data: of what, what it costs, what happens, what remains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.money import usd
+from peft_tui.domain.operation import OperationKind
+from peft_tui.domain.status import Condition, Status
+from peft_tui.text import clean_line
+from peft_tui.ui.life import per_hour
+from peft_tui.ui.rows import VERBS
+from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.widgets.live_table import Cell
+
+if TYPE_CHECKING:
+    from peft_tui.services.previews import Preview
+
+LABEL = 10
+"""Cells of the column of labels."""
+MOST_NAMES = 8
+"""Deployments that are named one by one; of more than that the rest is counted."""
+DESTRUCTIVE = frozenset({OperationKind.STOP, OperationKind.DELETE})
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A line or several of the question, with a label."""
+
+    label: str
+    text: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Everything that a confirmation shows, and what it takes to say yes."""
+
+    title: str
+    yes: str
+    """The word that does it."""
+    facts: tuple[Fact, ...] = ()
+    typed: str = ""
+    """What has to be typed first; empty where a word is enough."""
+    tone: str = "warn"
+
+    def lines(self, width: int) -> list[Line]:
+        """The facts, laid out for a width."""
+        lines: list[Line] = []
+        label = ""
+        for fact in self.facts:
+            shown = fact.label if fact.label != label else ""
+            label = fact.label
+            for number, line in enumerate(wrapped(fact.text, width - LABEL, fact.tone)):
+                lines.append((Cell((shown if number == 0 else "").ljust(LABEL), "dim"), *line))
+        return lines
+
+
+def asked_about(previews: Sequence[Preview], sums: tuple[str, str], coming: str = "") -> Question:
+    """The confirmation of one verb on one or several deployments.
+
+    Args:
+        previews: of those for which it is possible; all of one kind.
+        sums: what all of them cost per hour now, and a note to that.
+        coming: what they will cost per hour, where that is another thing.
+    """
+    kind = previews[0].kind
+    word = kind.value.capitalize()
+    deployments = [preview.deployment for preview in previews]
+    costs = Fact("now", per_hour(sums), "strong" if kind in DESTRUCTIVE else "")
+    then = [Fact("then", coming, "strong")] if coming else []
+    if len(previews) > 1:
+        return Question(
+            f"{word} {len(previews)} deployments?",
+            word,
+            (costs, *then, *_named(deployments), *_common(previews)),
+            _to_type(kind, deployments),
+            "bad" if kind is OperationKind.DELETE else "warn",
+        )
+    preview, deployment = previews[0], deployments[0]
+    facts = [costs, *then]
+    if preview.gives_up is not None:
+        doing = VERBS[preview.gives_up.kind]
+        facts.append(Fact("ends", f"{doing}, which is under way, is given up", "warn"))
+    if preview.stops:
+        facts.append(Fact("stops", clean_line(preview.stops, 400)))
+    facts += _steps(preview)
+    if preview.afterwards:
+        facts.append(Fact("after", clean_line(preview.afterwards, 600)))
+    return Question(
+        f"{word} {clean_line(deployment.name, 80)} on {clean_line(deployment.platform, 40)}?",
+        word,
+        tuple(facts),
+        _to_type(kind, deployments),
+        "bad" if kind is OperationKind.DELETE else "warn",
+    )
+
+
+def about_adopting(deployments: Sequence[Deployment], sums: tuple[str, str]) -> Question:
+    """Nothing is sent for it; still one should see what one takes over."""
+    what = clean_line(deployments[0].name, 80) if len(deployments) == 1 else f"{len(deployments)} deployments"
+    return Question(
+        f"Adopt {what}?",
+        "Adopt",
+        (
+            Fact("now", per_hour(sums)),
+            *(_named(deployments) if len(deployments) > 1 else ()),
+            Fact(
+                "after", "It is managed from here: it can be started, updated and deleted. Nothing is sent."
+            ),
+        ),
+        tone="accent",
+    )
+
+
+def about_cancelling(deployments: Sequence[Deployment]) -> Question:
+    """What giving up means depends on what is under way."""
+    facts = [
+        Fact("ends", f"{clean_line(d.name, 60)}: {_given_up(d.under_way.kind)}")
+        for d in deployments[:MOST_NAMES]
+        if d.under_way is not None
+    ]
+    if more := len(deployments) - MOST_NAMES:
+        facts += [Fact("", f"and {more} more")] if more > 0 else []
+    what = clean_line(deployments[0].name, 80) if len(deployments) == 1 else f"{len(deployments)} deployments"
+    return Question(f"Give up what is under way: {what}?", "Give up", tuple(facts))
+
+
+def _given_up(kind: OperationKind) -> str:
+    return {
+        OperationKind.CREATE: "deploying ends, and what was made already is deleted",
+        OperationKind.START: "starting ends, and it is stopped again",
+        OperationKind.UPDATE: "the update stays as far as it came",
+        OperationKind.STOP: "it goes on running, and billing, unless the stop was sent",
+        OperationKind.DELETE: "it stays as far as nothing was deleted yet",
+    }[kind]
+
+
+def serves(deployment: Deployment) -> bool:
+    """Requests may be reaching it now."""
+    seen = deployment.observation
+    if seen is None or seen.status is not Status.ACTIVE or seen.ready_instances == 0:
+        return False
+    return seen.condition not in (Condition.NO_TRAFFIC, Condition.ASLEEP, Condition.GONE)
+
+
+def _to_type(kind: OperationKind, deployments: Sequence[Deployment]) -> str:
+    """A stop can be taken back with a start; a delete of something that serves cannot."""
+    if kind is not OperationKind.DELETE or not any(map(serves, deployments)):
+        return ""
+    return deployments[0].name if len(deployments) == 1 else f"delete {len(deployments)}"
+
+
+def _named(deployments: Sequence[Deployment]) -> list[Fact]:
+    facts = []
+    for deployment in deployments[:MOST_NAMES]:
+        price = deployment.observation.usd_per_hour if deployment.observation else None
+        costs = f"{usd(price)}/h" if price is not None else "—"
+        name, platform = clean_line(deployment.name, 60), clean_line(deployment.platform, 40)
+        facts.append(Fact("which", f"{name} · {platform} · {deployment.status.value} · {costs}"))
+    if more := max(len(deployments) - MOST_NAMES, 0):
+        facts.append(Fact("which", f"and {more} more", "dim"))
+    return facts
+
+
+def _steps(preview: Preview) -> list[Fact]:
+    if not preview.steps:
+        return [Fact("steps", "nothing is sent", "dim")]
+    return [
+        Fact(
+            "steps", f"{number} {clean_line(step.title, 120)}" + ("  $ bills from here" if step.bills else "")
+        )
+        for number, step in enumerate(preview.steps, 1)
+    ]
+
+
+def _common(previews: Sequence[Preview]) -> list[Fact]:
+    """What holds for all of them, or for those of each platform."""
+    facts = []
+    if ending := sum(preview.gives_up is not None for preview in previews):
+        facts.append(Fact("ends", f"what is under way for {ending} of them is given up", "warn"))
+    after: Mapping[str, None] = dict.fromkeys(p.afterwards for p in previews if p.afterwards)
+    facts += [Fact("after", clean_line(words, 400)) for words in list(after)[:4]]
+    return facts

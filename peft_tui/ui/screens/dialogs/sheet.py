@@ -1,0 +1,100 @@
+"""The sheet that every dialog stands on: at the foot of the screen, so that the list above stays in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.events import Blur, Click, Focus
+from textual.message import Message
+
+from peft_tui.ui.keymap import named
+from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.lines import Line
+from peft_tui.ui.widgets.live_table import Cell
+
+SHEET_CSS = """
+$self { align: left bottom; background: transparent; }
+$self > #sheet {
+    width: 100%; height: auto; max-height: 100%; padding: 0 2 0 1;
+    background: $background; border-top: heavy $warning;
+}
+$self > #sheet.-bad { border-top: heavy $error; }
+$self > #sheet.-accent { border-top: heavy $accent; }
+$self #asked { height: auto; margin: 1 0; }
+$self #scroll { height: auto; max-height: 60vh; scrollbar-size-vertical: 1; background: $background; }
+"""
+
+
+class Buttons(Block, can_focus=True, inherit_bindings=False):
+    """A few words in a row, one of which is chosen; the first one is where one lands."""
+
+    DEFAULT_CSS = """
+    Buttons {
+        height: 1; width: 1fr;
+        & > .lines--strong { text-style: bold; }
+        &:focus > .lines--strong {
+            background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
+        }
+        &:ansi:focus > .lines--strong { text-style: bold reverse; }
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h,up,k", "move(-1)", "Previous", show=False),
+        Binding("right,l,down,j", "move(1)", "Next", show=False),
+        Binding("enter,space", "press", "Choose", show=False),
+    ]
+    BINDINGS = named("buttons", BINDINGS)
+
+    class Pressed(Message):
+        """A word was chosen: its place in the row."""
+
+        def __init__(self, buttons: Buttons, place: int) -> None:
+            super().__init__()
+            self.buttons, self.place = buttons, place
+
+        @property
+        def control(self) -> Buttons:
+            return self.buttons
+
+    def __init__(self, words: Sequence[str], hint: str = "") -> None:
+        super().__init__(id="buttons")
+        self._words = tuple(words)
+        self._hint = hint
+        self._place = 0
+        self.build = self._draw
+
+    def _draw(self, width: int) -> list[Line]:
+        cells: list[Cell] = []
+        for place, word in enumerate(self._words):
+            here = place == self._place
+            cells += [Cell("▸ " if here else "  ", "accent"), Cell(f"[ {word} ]", "strong" if here else "")]
+            cells.append(Cell("  "))
+        return [(*cells, Cell(f"  {self._hint}", "dim"))]
+
+    def action_move(self, by: int) -> None:
+        """To the next word; the last one is the end."""
+        self._place = min(max(self._place + by, 0), len(self._words) - 1)
+        self.redraw()
+
+    def action_press(self) -> None:
+        self.post_message(self.Pressed(self, self._place))
+
+    def on_click(self, event: Click) -> None:
+        start = 0
+        for place, word in enumerate(self._words):
+            end = start + len(word) + 6
+            if start <= event.x < end:
+                self._place = place
+                self.redraw()
+                self.action_press()
+                return
+            start = end + 2
+
+    def on_focus(self, event: Focus) -> None:
+        self.redraw()
+
+    def on_blur(self, event: Blur) -> None:
+        self.redraw()
