@@ -87,7 +87,7 @@ def _together(post: _Post) -> str:
     return (
         "from together import Together\n\n"
         "# TOGETHER_API_KEY is read from the environment\n"
-        f"client = Together(base_url={post.target.url.rstrip('/')!r})\n"
+        f"client = Together(base_url={post.target.url.rstrip('/').removesuffix('/v1')!r})\n"
         f"answer = client.chat.completions.create(\n{_arguments(post.body)})\n"
         "print(answer.choices[0].message.content)\n"
     )

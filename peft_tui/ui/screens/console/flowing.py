@@ -25,6 +25,9 @@ def broken(text: str, width: int) -> list[str]:
     lines: list[str] = []
     while cell_len(text) > width:
         head, rest = split_text(text, width)
+        if head + rest != text:
+            # In the middle of a wide character: it goes to the next line whole.
+            head, rest = split_text(text, width - 1)
         if rest and not rest.startswith(" ") and (space := head.rfind(" ")) > 0:
             head, rest = text[: space + 1], text[space + 1 :]
         elif rest.startswith(" "):

@@ -79,7 +79,7 @@ class LoadScreen(Screen[None]):
         self._deployment, self._target, self._model = deployment, target, model
         self._request, self._seconds = request, seconds
         self._run: load.LoadRun | None = None
-        self._running = False
+        self._under_way = False
         self._said = ""
 
     def compose(self) -> ComposeResult:
@@ -105,9 +105,9 @@ class LoadScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "start":
-            return not self._running
+            return not self._under_way
         if action == "export":
-            return self._run is not None and not self._running and bool(self._run.exchanges)
+            return self._run is not None and not self._under_way and bool(self._run.exchanges)
         return True
 
     # What is to be sent
@@ -167,7 +167,7 @@ class LoadScreen(Screen[None]):
         except ConfigurationInvalid:
             self.query_one("#preview", Block).redraw()
             return
-        self._run, self._running = load.LoadRun(plan), True
+        self._run, self._under_way = load.LoadRun(plan), True
         self._drawing.resume()
         self.refresh_bindings()
         self.run_worker(self._carry_out(self._run), group="load", exit_on_error=False)
@@ -185,7 +185,7 @@ class LoadScreen(Screen[None]):
         except PeftTuiError as error:
             self._said = f"✖ {error.message} {error.hint}".strip()
         finally:
-            self._running = False
+            self._under_way = False
             if self.is_attached:
                 self._drawing.pause()
                 self._draw()
@@ -193,7 +193,7 @@ class LoadScreen(Screen[None]):
                 self.refresh_bindings()
 
     def action_back(self) -> None:
-        if self._running:
+        if self._under_way:
             if self._run is not None:
                 self._run.stopped = "cancelled"
             self.workers.cancel_group(self, "load")
@@ -233,7 +233,7 @@ class LoadScreen(Screen[None]):
         running = self._run
         if running is None:
             return []
-        if self._running:
+        if self._under_way:
             return [(Cell(progress(running), "accent"),)]
         return [line for text in report(running, running.report()) for line in _lines(text, width)]
 

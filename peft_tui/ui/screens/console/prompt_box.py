@@ -40,6 +40,5 @@ class PromptBox(TextArea):
         self.move_cursor(self.document.end)
 
     async def _on_paste(self, event: Paste) -> None:
-        # A pasted newline sends nothing, and a pasted escape sequence is text like any other, or gone.
+        # The text area's own handler comes after this one. A pasted newline sends nothing.
         event.text = clean(event.text)
-        await super()._on_paste(event)
