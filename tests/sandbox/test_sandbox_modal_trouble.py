@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from grpclib.exceptions import StreamTerminatedError
 from modal_proto import api_pb2 as pb
 
+from peft_tui.sandbox import run_sandbox
 from tests.sandbox.modal_client import BASE, KEYS, connected
 
 UP = 45
@@ -245,6 +246,45 @@ async def test_a_stop_takes_an_open_stream_along(m):
         async with m.http.stream("POST", f"{url}/v1/chat/completions", json=body, headers=KEYS) as answer:
             async for _ in answer.aiter_raw():
                 await app.stop.aio()
+
+
+async def test_a_container_is_not_idle_while_it_answers(m):
+    await m.adapter()
+    await m.deploy("bot", scaledown_window=2)
+    await m.ask("/health")
+    m.sb.clock.advance(44.5)
+    url = await m.url()
+    m.sb.clock.set_speed(0.001)
+    # About seven seconds of talk, with a window of two.
+    messages = [{"role": "user", "content": "Tell me 500 words."}]
+    body = {"model": BASE, "messages": messages, "max_tokens": 600}
+    asked = asyncio.create_task(m.ask("/v1/chat/completions", url, "POST", json=body))
+    while not any(m.sb.world.in_flight.values()):
+        await asyncio.sleep(0.005)
+    m.sb.clock.advance(4)
+    assert len(await m.tasks()) == 1 and not asked.done()
+    m.sb.clock.advance(60)
+    assert (await asked).status_code == 200
+    assert len(await m.tasks()) == 1
+    m.sb.clock.advance(3)
+    assert await m.tasks() == []
+
+
+async def test_it_costs_the_same_whether_watched_or_not():
+    """Starts, crashes, a wake-up and an idle end, looked at once or all the time."""
+    costs = []
+    for steps in (1, 60):
+        async with run_sandbox(seed=5) as sandbox, connected(sandbox) as m:
+            await m.adapter()
+            await m.deploy("crashes", "--lora-modules", "x=/adapters/none", min_containers=1)
+            await m.deploy("sleeps", scaledown_window=60)
+            await m.ask("/health", await m.url("sleeps"))
+            for _ in range(steps):
+                sandbox.clock.advance(600 / steps)
+                if steps > 1:
+                    await m.tasks()
+            costs.append([(await m.bill(name))["usd_total"] for name in ("crashes", "sleeps")])
+    assert costs[0] == pytest.approx(costs[1], abs=1e-5) and min(costs[0]) > 0
 
 
 # Web functions

@@ -207,7 +207,7 @@ def _idle(world: World, function: Function, here: list[Container], stay: list[Co
     keep_buffer = setting(world, function, "buffer_containers") > 0
     ends: list[Due] = []
     for container in here:
-        if container.healthy_at is None or container.dies_at is not None:
+        if container.healthy_at is None or container.dies_at is not None or world.in_flight[container.id]:
             continue
         since = max(container.last_used, container.healthy_at)
         if keep_buffer:
