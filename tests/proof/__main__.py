@@ -8,7 +8,10 @@ import logging
 import sys
 import time
 
+from tests.proof.crowd import crowd
 from tests.proof.faults import FAULTS, Figures, every_fault
+from tests.proof.kills import kills
+from tests.proof.lives import random_lives
 from tests.proof.scenes import SCENES
 
 
@@ -29,6 +32,21 @@ def main() -> int:
             found = asyncio.run(every_fault(SCENES[name], tuple(args.fault or FAULTS)))
             report(f"faults, {name}", found, began)
             total.add(found)
+        if args.only in (None, "kills"):
+            began = time.monotonic()
+            found = asyncio.run(kills(name, args.runs, args.seed))
+            report(f"kills, {name}", found, began)
+            total.add(found)
+        if args.only in (None, "lives"):
+            began = time.monotonic()
+            found = random_lives(SCENES[name], args.runs, steps=25)
+            report(f"lives, {name}", found, began)
+            total.add(found)
+    if args.only in (None, "crowd"):
+        began = time.monotonic()
+        found = asyncio.run(crowd(processes=4, turns=args.runs))
+        report("crowd", found, began)
+        total.add(found)
     return 1 if total.wrong else 0
 
 

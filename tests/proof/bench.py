@@ -97,9 +97,8 @@ class Case:
     async def check(self) -> list[str]:
         """One more look at the platform, then the truth."""
         await self.lived.refresh.tick()
-        return await violations(
-            self.lived.backend.store, self.lived.sandbox, {self.deployment_id}, remakes=self.remakes
-        )
+        store, url = self.lived.backend.store, self.lived.sandbox.url
+        return await violations(store, url, {self.deployment_id}, remakes=self.remakes)
 
 
 class Bench:

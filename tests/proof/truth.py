@@ -10,27 +10,27 @@ import httpx
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
-from peft_tui.sandbox import Sandbox
 from peft_tui.store import Store
 
 
-async def billing(sandbox: Sandbox) -> list[dict[str, Any]]:
+async def billing(url: str) -> list[dict[str, Any]]:
     """Every resource that there is or ever was."""
     async with httpx.AsyncClient() as client:
-        answer = await client.get(f"{sandbox.url}/_sandbox/billing")
+        answer = await client.get(f"{url}/_sandbox/billing")
     rows: list[dict[str, Any]] = answer.json()["resources"]
     return rows
 
 
-async def violations(store: Store, sandbox: Sandbox, ours: set[str], *, remakes: bool = False) -> list[str]:
+async def violations(store: Store, url: str, ours: set[str], *, remakes: bool = False) -> list[str]:
     """What is wrong, in words; empty when all holds.
 
     Args:
+        url: of the sandbox.
         ours: the ids of the deployments that were asked for in this store.
         remakes: that it was made again after it was taken away is in order.
     """
     wrong: list[str] = []
-    resources = await billing(sandbox)
+    resources = await billing(url)
     shown = {row.id: row for row in await store.deployments.all()}
     every = [row for row in [await store.deployments.get(id) for id in ours] if row is not None]
     wrong += [f"orphan: {row.remote_name} is in no intent" for row in shown.values() if row.id not in ours]
