@@ -227,7 +227,15 @@ class PeftTui(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Only what is of use here."""
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Log", "What no other screen shows, without secrets", self.show_log)
         yield SystemCommand("Save a picture", "The screen as SVG", self.deliver_screenshot)
+
+    def show_log(self) -> None:
+        from peft_tui.logs import FILE
+        from peft_tui.ui.screens.log import LogScreen
+
+        directory = data_dir() / "sandbox" if self.sandbox else data_dir()
+        self.push_screen(LogScreen(directory / FILE))
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         """Nothing blinks: a blinking cursor writes two kilobytes a second for nobody."""
