@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peft_tui.clock import Clock, SystemClock
 from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
+from peft_tui.domain.billing import GAP
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
+from peft_tui.services.figures import FiguresService
 from peft_tui.services.life import LifeService
 from peft_tui.services.lookups import Answer, Lookups, Question
 from peft_tui.services.prompts import Prompts
@@ -46,10 +49,12 @@ class Backend:
         # In the sandbox nothing of the person's own is looked at, and nothing is kept beyond the session.
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
+        store.billing.gap = max(GAP, timedelta(seconds=3 * self.config.refresh_seconds))
         self.deployments = DeploymentService(store, clock)
         self.life = LifeService(store, clock)
         self.lookups = Lookups(store)
         self.prompts = Prompts(store, clock, self.config.keep_texts)
+        self.figures = FiguresService(store, clock, self.lookups)
         self._directory = directory
         self._crew: Crew | None = None
 

@@ -41,8 +41,9 @@ async def list_all(backend: Backend, args: argparse.Namespace) -> int:
     await _tell_failing(backend)
     problem = None if args.cached else _nobody_answered(backend, health)
     if args.json:
+        briefs = await backend.figures.briefs(deployments)
         document: dict[str, Any] = {
-            "deployments": [deployment_document(d) for d in deployments],
+            "deployments": [deployment_document(d, briefs.get(d.id)) for d in deployments],
             "platforms": {
                 name: {"listed_at": h.listed_at, "error": h.error} for name, h in sorted(health.items())
             },
@@ -89,7 +90,8 @@ async def show(backend: Backend, args: argparse.Namespace) -> int:
     operations = [*reversed(await backend.store.operations.of_deployment(deployment.id))]
     coming = [operation for operation in operations if not operation.state.ended]
     if args.json:
-        document = deployment_document(deployment)
+        briefs = await backend.figures.briefs([deployment])
+        document = deployment_document(deployment, briefs.get(deployment.id))
         document["settings"] = dict(deployment.spec.settings)
         document["history"] = [asdict(entry) for entry in history]
         document["operations"] = [operation_document(operation) for operation in coming]

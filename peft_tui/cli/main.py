@@ -30,7 +30,7 @@ LIFE_HELP = {
     "adopt": "manage what was made elsewhere",
 }
 COMMANDS = (
-    *("deploy", "list", "show", *LIFE_HELP, "test", "bench"),
+    *("deploy", "list", "metrics", "show", *LIFE_HELP, "test", "bench"),
     *("platforms", "credentials", "config", "doctor", "completions", "man", "sandbox"),
 )
 
@@ -146,6 +146,11 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> argparse._Su
 
         add_test_arguments(test)
         add_bench_arguments(bench)
+    figures = commands.add_parser("metrics", help="what it did, how quickly, and what that cost", epilog=EXIT)
+    if command == "metrics":
+        from peft_tui.cli.metrics import add_metrics_arguments
+
+        add_metrics_arguments(figures)
     platforms = commands.add_parser("platforms", help="what each platform supports", epilog=EXIT)
     platforms.add_argument("--json", action="store_true")
     keys = commands.add_parser(
@@ -248,6 +253,10 @@ def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int
         from peft_tui.cli.testing import test
 
         return test if command == "test" else bench
+    if command == "metrics":
+        from peft_tui.cli.metrics import metrics
+
+        return metrics
     verbs: dict[str, Callable[[Backend, argparse.Namespace], Awaitable[int]]] = {
         "deploy": deploy,
         "list": list_all,

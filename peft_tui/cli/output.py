@@ -16,6 +16,7 @@ from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation
 from peft_tui.domain.status import GLYPHS
 from peft_tui.redaction import redact
+from peft_tui.services.figures import Brief
 from peft_tui.text import clean, clean_line
 
 
@@ -53,8 +54,12 @@ def failure(error: PeftTuiError, as_json: bool) -> int:
     return error.exit_status
 
 
-def deployment_document(deployment: Deployment) -> dict[str, Any]:
-    """The deployment as scripts see it; unknown is null. The names are a contract: see the README."""
+def deployment_document(deployment: Deployment, brief: Brief | None = None) -> dict[str, Any]:
+    """The deployment as scripts see it; unknown is null. The names are a contract: see the README.
+
+    Args:
+        brief: what was measured of it, all of it.
+    """
     seen, spec = deployment.observation, deployment.spec
     return {
         "id": deployment.id,
@@ -76,10 +81,11 @@ def deployment_document(deployment: Deployment) -> dict[str, Any]:
         "created_at": deployment.created_at,
         "since": deployment.since,
         "observed_at": seen.observed_at if seen else None,
-        "requests": None,
-        "success_rate": None,
-        "latency_ms": None,
-        "cost_usd": None,
+        "requests": brief.requests if brief else None,
+        "success_rate": brief.success_rate if brief else None,
+        "latency_ms": round(brief.p50_s * 1000, 1) if brief and brief.p50_s is not None else None,
+        "cost_usd": brief.cost_usd if brief else None,
+        "cost_is_complete": brief.cost_is_complete if brief and brief.cost_usd is not None else None,
         "origin": deployment.origin,
         "remote_name": deployment.remote_name,
         "operation": operation_document(deployment.operation) if deployment.operation else None,

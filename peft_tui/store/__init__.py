@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from peft_tui.store.billing import Billing
 from peft_tui.store.catalog import Catalog
 from peft_tui.store.database import Changes, Database, StoreError, Transaction
 from peft_tui.store.deployments import Deployments
+from peft_tui.store.figures import Figures
 from peft_tui.store.operations import Operations
 from peft_tui.store.platforms import Platforms
+from peft_tui.store.reported import Reported
 from peft_tui.store.requests import Requests
 from peft_tui.store.views import Views
 
@@ -21,11 +24,14 @@ class Store:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.operations = Operations(database)
-        self.deployments = Deployments(database, self.operations)
+        self.billing = Billing(database)
+        self.deployments = Deployments(database, self.operations, self.billing)
         self.platforms = Platforms(database)
         self.catalog = Catalog(database)
         self.requests = Requests(database)
         self.views = Views(database)
+        self.figures = Figures(database)
+        self.reported = Reported(database)
 
     @classmethod
     async def open(cls, directory: Path) -> Store:

@@ -15,6 +15,7 @@ from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.spec import DeploymentSpec, Settings
 from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.redaction import redact
+from peft_tui.store.billing import Billing
 from peft_tui.store.database import Database, Transaction
 from peft_tui.store.operations import Operations
 
@@ -54,9 +55,10 @@ class HistoryLine:
 class Deployments:
     """The queries on deployments and observations."""
 
-    def __init__(self, database: Database, operations: Operations) -> None:
+    def __init__(self, database: Database, operations: Operations, billing: Billing) -> None:
         self._db = database
         self._operations = operations
+        self._billing = billing
 
     async def all(self) -> list[Deployment]:
         """Every deployment, oldest first."""
@@ -209,6 +211,7 @@ class Deployments:
                 deployment.id,
             ),
         )
+        await self._billing.mark(transaction, deployment.id, before, observation)
         if news:
             await transaction.connection.execute(
                 "INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -171,6 +171,70 @@ MIGRATIONS: dict[str, str] = {
         -- How a screen was left, JSON: nobody else waits for it, so it has no revision.
         CREATE TABLE views (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     """,
+    "figures": """
+        -- What requests come to, in cells of 60, 600, 3600, 86400 seconds and, as 0, of all time. `busy` has
+        -- a bit for each second of a minute. figure_sources says up to which row it was folded.
+        CREATE TABLE figure_cells (
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            source TEXT NOT NULL,
+            seconds INTEGER NOT NULL,
+            start INTEGER NOT NULL,
+            busy INTEGER NOT NULL,
+            cell TEXT NOT NULL,
+            PRIMARY KEY (deployment_id, source, seconds, start)
+        ) WITHOUT ROWID;
+        CREATE INDEX figure_cells_by_age ON figure_cells (seconds, start);
+        CREATE TABLE figure_sources (source TEXT PRIMARY KEY, folded INTEGER NOT NULL);
+        CREATE INDEX requests_by_time ON requests (at);
+
+        -- From when on what bills; and in which stretches of time each account was looked at.
+        CREATE TABLE billing_marks (
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            at TEXT NOT NULL,
+            phase TEXT NOT NULL,
+            instances INTEGER,
+            usd_per_hour TEXT,
+            PRIMARY KEY (deployment_id, at)
+        ) WITHOUT ROWID;
+        INSERT INTO billing_marks SELECT id, observed_at,
+            CASE WHEN billed_instances = 0 THEN 'off' WHEN status IN ('pending', 'deploying') THEN 'starting'
+            ELSE 'ready' END, billed_instances, usd_per_hour FROM deployments WHERE status IS NOT NULL;
+        CREATE TABLE watches (
+            platform TEXT NOT NULL, account TEXT NOT NULL, begin TEXT NOT NULL, until TEXT NOT NULL
+        );
+        CREATE INDEX watches_by_end ON watches (platform, account, until);
+
+        -- What the platforms say themselves. A stretch of time is told again and again: the last word counts.
+        CREATE TABLE readings (
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            metric TEXT NOT NULL,
+            seconds INTEGER NOT NULL,
+            at TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (deployment_id, metric, seconds, at)
+        ) WITHOUT ROWID;
+        CREATE TABLE report_looks (
+            deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+            source TEXT NOT NULL,
+            at TEXT NOT NULL
+        );
+        CREATE TABLE reported_requests (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            remote_id TEXT NOT NULL,
+            at TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            latency_s REAL,
+            ttft_s REAL,
+            tokens_in INTEGER,
+            tokens_out INTEGER,
+            cost_usd TEXT,
+            cold INTEGER,
+            error_kind TEXT,
+            UNIQUE (deployment_id, remote_id)
+        );
+        CREATE INDEX reported_requests_by_time ON reported_requests (deployment_id, at);
+    """,
 }
 
 

@@ -24,6 +24,11 @@ _NAMES = {
     "left": "←",
     "right": "→",
     "asterisk": "*",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
 }
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from peft_tui.domain.ages import age, span
+from peft_tui.domain.ages import age, span, took
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import (
@@ -24,6 +25,7 @@ from peft_tui.domain.operation import (
     StepState,
 )
 from peft_tui.domain.status import GLYPHS, Condition, Status
+from peft_tui.services.figures import Brief
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
 from peft_tui.ui.widgets.live_table import Cell, Column, Row
@@ -32,6 +34,8 @@ STALE_SECONDS = 15
 """An observation older than this looks old: three looks of the refresh loop."""
 STEP_SECONDS = 5
 """How often the age of something under way moves forward, at most."""
+WORTH_SAYING = Decimal("0.01")
+"""Of a cost so far; below it what an hour costs is of more use."""
 UNKNOWN = "—"
 _DASH = Cell(UNKNOWN, "dim")
 _cell = lru_cache(maxsize=16_384)(Cell)
@@ -278,9 +282,27 @@ def instances(deployment: Deployment) -> str:
 
 
 def hourly(deployment: Deployment) -> str:
-    """`$5.49/h` while it is known to bill, else unknown: what it has cost so far is not measured yet."""
+    """`$5.49/h` while it is known to bill, else unknown."""
     price = deployment.observation.usd_per_hour if deployment.observation else None
     return f"{usd(price)}/h" if price else UNKNOWN
+
+
+def cost(deployment: Deployment, brief: Brief | None) -> str:
+    """`$13.07` so far, `≥$13.07` where somebody looked away; while that says little, `$5.49/h`."""
+    if not brief or not brief.cost_usd:
+        return hourly(deployment)
+    per_hour = hourly(deployment)
+    if per_hour != UNKNOWN and (brief.cost_usd < WORTH_SAYING or not brief.cost_is_telling):
+        return per_hour
+    return f"{'' if brief.cost_is_complete else '≥'}{usd(brief.cost_usd)}"
+
+
+def success(brief: Brief | None) -> str:
+    """`99.6`, and `100` only when it is."""
+    if brief is None or brief.success_rate is None:
+        return UNKNOWN
+    share = brief.success_rate * 100
+    return f"{share:.0f}" if share in (0, 100) else f"{min(share, 99.9):.1f}"
 
 
 def adapter_label(deployment: Deployment) -> str:
@@ -292,7 +314,9 @@ def base_label(deployment: Deployment) -> str:
     return _shown(deployment.spec.base_model.rsplit("/", 1)[-1], 120) or UNKNOWN
 
 
-def table_row(deployment: Deployment, now: datetime, seen: datetime | None = None) -> Row:
+def table_row(
+    deployment: Deployment, now: datetime, seen: datetime | None = None, brief: Brief | None = None
+) -> Row:
     """The line of one deployment. `seen`: when it was last seen, see `seen_at`."""
     status = status_text(deployment, now)
     old = staleness(deployment, now, seen)
@@ -312,10 +336,10 @@ def table_row(deployment: Deployment, now: datetime, seen: datetime | None = Non
             _cell(_shown(deployment.platform, 40), "dim"),
             status_cell,
             _figure(instances(deployment), quiet),
-            _DASH,
-            _DASH,
-            _DASH,
-            _figure(hourly(deployment), quiet),
+            _figure(f"{brief.requests:,}" if brief and brief.requests else UNKNOWN, quiet),
+            _figure(success(brief), "bad" if brief and (brief.success_rate or 1) < 0.9 else quiet),
+            _figure(took(brief.p50_s if brief else None).replace(" ", ""), quiet),
+            _figure(cost(deployment, brief), quiet),
             adapter,
             _cell(base_label(deployment), "dim"),
         ),
@@ -345,18 +369,39 @@ SORTS: Mapping[str, tuple[bool, Callable[[Deployment], Any]]] = {
     "base": (False, lambda d: d.spec.base_model.rsplit("/", 1)[-1].casefold() or None),
 }
 """By column: whether downwards comes first, and what to compare; None is unknown and stands last."""
+FIGURE_SORTS: Mapping[str, tuple[bool, Callable[[Brief], Any]]] = {
+    "requests": (True, lambda b: b.requests or None),
+    "success": (False, lambda b: b.success_rate),
+    "latency": (True, lambda b: b.p50_s),
+}
+"""The same for what was measured."""
+DOWNWARDS: Mapping[str, bool] = {key: first for key, (first, _) in (*SORTS.items(), *FIGURE_SORTS.items())}
+"""Every column that can be sorted by, and whether downwards comes first."""
 
 
-def ordered(deployments: Iterable[Deployment], sort: tuple[str, bool] | None) -> list[Deployment]:
+def ordered(
+    deployments: Iterable[Deployment],
+    sort: tuple[str, bool] | None,
+    briefs: Mapping[str, Brief] | None = None,
+) -> list[Deployment]:
     """Newest first, or by a column; equal ones stay newest first."""
     newest = sorted(deployments, key=lambda d: (d.created_at, d.id), reverse=True)
     if sort is None:
         return newest
-    compare = SORTS[sort[0]][1]
+    compare = _comparison(sort[0], briefs or {})
     known = [(value, d) for d in newest if (value := compare(d)) is not None]
     unknown = [d for d in newest if compare(d) is None]
     known.sort(key=lambda pair: pair[0], reverse=sort[1])
     return [d for _, d in known] + unknown
+
+
+def _comparison(column: str, briefs: Mapping[str, Brief]) -> Callable[[Deployment], Any]:
+    if column == "cost":
+        return lambda d: (briefs[d.id].cost_usd if d.id in briefs else None) or SORTS[column][1](d)
+    if column not in FIGURE_SORTS:
+        return SORTS[column][1]
+    value = FIGURE_SORTS[column][1]
+    return lambda d: value(briefs[d.id]) if d.id in briefs else None
 
 
 # Filter

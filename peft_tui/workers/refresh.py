@@ -93,6 +93,7 @@ class Refresh:
                     await store.deployments.missed(transaction, deployment)
             await store.deployments.leave_out_others(transaction, self._platform, account)
             await store.platforms.listed(transaction, self._platform, now)
+            await store.billing.watched(transaction, self._platform, account, now)
 
     async def _missing(self, deployment: Deployment) -> tuple[Deployment, bool]:
         """One that the list left out, and whether it is gone: a list may lag, or be half of one.

@@ -26,6 +26,7 @@ from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.status import Status
 from peft_tui.services.deployments import Summary, summarize
+from peft_tui.services.figures import Brief
 from peft_tui.store import Changes, StoreError
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.store.platforms import PlatformHealth
@@ -37,7 +38,7 @@ from peft_tui.ui.marks import Marks
 from peft_tui.ui.platforms import PlatformWords
 from peft_tui.ui.rows import (
     COLUMNS,
-    SORTS,
+    DOWNWARDS,
     Filter,
     next_change,
     ordered,
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from peft_tui.ui.widgets.filter_line import FilterLine
 
 TICK_SECONDS = 5.0
+FIGURES_SECONDS = 30.0
+"""Between two looks at what everything has cost so far."""
 FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
 ASKING_SECONDS = 3.0
@@ -99,6 +102,8 @@ class DeploymentsScreen(LifeScreen):
         Binding("space", "mark", "Mark", tooltip="What is done then is done to all marked."),
         Binding("v", "mark_range", "Mark to here", tooltip="From the last mark.", show=False),
         Binding("asterisk", "mark_all", "Mark all", tooltip="All that are shown, or none.", show=False),
+        Binding("m", "metrics", "Metrics", tooltip="Its figures, live."),
+        Binding("M", "overview", "All figures", tooltip="The figures of all, side by side.", show=False),
         Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
         Binding("s", "sort", "Sort", tooltip="By the next column; last newest first."),
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
@@ -126,6 +131,10 @@ class DeploymentsScreen(LifeScreen):
         self._reading = False
         self._loaded = False
         self._empty_handed = True
+        self._briefs: dict[str, Brief] = {}
+        self._briefing = False
+        self._brief_wanted: set[str] | None = None
+        """Whose figures are to be read anew; None: everybody's."""
         self._history: dict[str, list[HistoryLine]] = {}
         self._history_wanted = False
         self._rates = Rates()
@@ -164,6 +173,7 @@ class DeploymentsScreen(LifeScreen):
         self.watch(self.app, "trouble", self._draw_lines, init=False)
         self.watch(self.app, "ready", self._ready, init=False)
         self.set_interval(TICK_SECONDS, self.tick)
+        self.set_interval(FIGURES_SECONDS, self._want_figures)
         reading = asyncio.ensure_future(self._read())
         try:
             await asyncio.wait_for(asyncio.shield(reading), FIRST_READ_SECONDS)
@@ -176,6 +186,8 @@ class DeploymentsScreen(LifeScreen):
         self._unread |= changes.deployments
         self._unread_health |= bool(changes.platforms)
         self._asking &= not changes.platforms
+        if changes.requests:
+            self._want_figures(changes.requests)
         if not self._reading and (self._unread or self._unread_health):
             self.run_worker(self._read(), group="read", exit_on_error=False)
 
@@ -195,6 +207,8 @@ class DeploymentsScreen(LifeScreen):
                 if health:
                     self._health = await store.platforms.all()
                 first, self._loaded = not self._loaded, True
+                if first:
+                    self.call_after_refresh(self._want_figures)
                 for vanished in ids - {deployment.id for deployment in found}:
                     self._deployments.pop(vanished, None)
                     self._drawn.pop(vanished, None)
@@ -218,6 +232,33 @@ class DeploymentsScreen(LifeScreen):
                 self._rates.note(deployment.operation, now)
         self._draw()
 
+    def _want_figures(self, ids: frozenset[str] | None = None) -> None:
+        """Have figures read anew, of these or of all, when the rows are there; never two readings at once."""
+        if ids is None:
+            self._brief_wanted = None
+        elif self._brief_wanted is not None:
+            self._brief_wanted |= ids
+        if self._loaded and not self._briefing:
+            self.run_worker(self._read_figures(), group="figures", exit_on_error=False)
+
+    async def _read_figures(self) -> None:
+        """Put the figures into the rows that they change."""
+        self._briefing = True
+        try:
+            while self._brief_wanted is None or self._brief_wanted:
+                wanted, self._brief_wanted = self._brief_wanted, set()
+                chosen = [d for d in self._deployments.values() if wanted is None or d.id in wanted]
+                for key, brief in (await self._backend.figures.briefs(chosen)).items():
+                    if self._briefs.get(key) != brief:
+                        self._briefs[key] = brief
+                        self._drawn.pop(key, None)
+                self._draw()
+        except StoreError:
+            # The rows are still true; what can be written again is read again at the next turn.
+            self._brief_wanted = None
+        finally:
+            self._briefing = False
+
     def _ready(self) -> None:
         self._draw_lines()
         self._greyed()
@@ -235,7 +276,7 @@ class DeploymentsScreen(LifeScreen):
     def _draw(self) -> None:
         """All of it, after news, another filter or another order. What is equal is not repainted."""
         visible = [d for d in self._deployments.values() if self._sought.admits(d)]
-        order = [deployment.id for deployment in ordered(visible, self._sort)]
+        order = [deployment.id for deployment in ordered(visible, self._sort, self._briefs)]
         if len(self._marks):
             # While one marks, nothing changes places under one's hands.
             places = {key: place for place, key in enumerate(self._shown)}
@@ -259,7 +300,7 @@ class DeploymentsScreen(LifeScreen):
             if drawn is not None and now < drawn[1] and deployment.platform not in moved:
                 continue
             seen = self._seen(deployment)
-            row = table_row(deployment, now, seen)
+            row = table_row(deployment, now, seen, self._briefs.get(key))
             if self.app.ascii_only:
                 row = Row(row.key, tuple(Cell(plain(c.text), c.tone, plain(c.short)) for c in row.cells))
             self._drawn[key] = (row, next_change(deployment, now, seen))
@@ -506,10 +547,10 @@ class DeploymentsScreen(LifeScreen):
 
     def action_sort(self) -> None:
         """By the next column that is shown and can be compared; after the last one newest first."""
-        cycle = [None, *(key for key in self._table.shown_columns if key in SORTS)]
+        cycle = [None, *(key for key in self._table.shown_columns if key in DOWNWARDS)]
         place = cycle.index(self._sort[0]) if self._sort and self._sort[0] in cycle else 0
         column = cycle[(place + 1) % len(cycle)]
-        self._sort_by((column, SORTS[column][0]) if column else None)
+        self._sort_by((column, DOWNWARDS[column]) if column else None)
 
     def action_reverse(self) -> None:
         if self._sort:
@@ -549,6 +590,19 @@ class DeploymentsScreen(LifeScreen):
     def action_mark_all(self) -> None:
         self._marks.toggle_all(self._shown)
         self._marked()
+
+    def action_metrics(self) -> None:
+        """The figures of the row under the cursor."""
+        deployment = self._deployments.get(self._table.cursor_key or "")
+        if deployment is not None:
+            from peft_tui.ui.screens.metrics import MetricsScreen
+
+            self.app.push_screen(MetricsScreen(self._backend, deployment))
+
+    def action_overview(self) -> None:
+        from peft_tui.ui.screens.metrics import OverviewScreen
+
+        self.app.push_screen(OverviewScreen(self._backend))
 
     def _marked(self) -> None:
         self._table.mark(self._marks.keys)

@@ -1,0 +1,277 @@
+"""The figures both faces show: of one deployment with its course, of all of them side by side, and briefly.
+
+Up to some thousand requests they are those of the rows themselves; above, of the roll-ups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from peft_tui.clock import Clock
+from peft_tui.domain.billing import Bill, Ledger
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.metrics import Course, Figures, Point, Told, step_for
+from peft_tui.domain.money import Price, Provenance
+from peft_tui.domain.tally import Sample, Tally
+from peft_tui.services.lookups import Lookups, Question, Topic
+from peft_tui.store import Store
+from peft_tui.store.figures import KEPT_DAYS, LEVELS
+
+EXACT = 4000
+"""So many requests are read one by one, and their percentiles are exact."""
+SPANS: dict[str, float | None] = {
+    "15m": 900.0,
+    "1h": 3600.0,
+    "24h": 86400.0,
+    "7d": 7 * 86400.0,
+    "all": None,
+}
+"""Seconds of each range that has a key; None reaches back to the first request."""
+MINUTE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is looked at."""
+
+    begin: datetime
+    end: datetime
+    step: int
+    """Seconds of one point of its course; `begin` is a multiple of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the table of deployments shows of one: everything there ever was."""
+
+    requests: int
+    success_rate: float | None
+    p50_s: float | None
+    cost_usd: Decimal | None
+    cost_is_complete: bool
+    cost_is_telling: bool
+    """More of it is known than not."""
+
+
+class FiguresService:
+    """Reads; the only writing is folding what is new into the roll-ups."""
+
+    def __init__(self, store: Store, clock: Clock, lookups: Lookups) -> None:
+        self._store = store
+        self._clock = clock
+        self._lookups = lookups
+
+    async def price(self, deployment: Deployment) -> Price | None:
+        """What one instance of it costs an hour, by whom and since when; None before it was looked up."""
+        seen = deployment.observation
+        wanted = (seen.instance_type if seen else "") or deployment.spec.instance_type
+        answer = await self._lookups.answer(Question(deployment.platform, Topic.INSTANCE_TYPES))
+        offered = answer.value if answer else None
+        return next((item.price for item in offered or () if wanted in (item.id, item.title)), None)
+
+    def want_price(self, deployment: Deployment) -> None:
+        self._lookups.want(Question(deployment.platform, Topic.INSTANCE_TYPES))
+
+    async def window(
+        self, deployment: Deployment, span: float | None, points: int, end: datetime | None = None
+    ) -> Window:
+        """The last `span` seconds before `end`, which is now when it is not given; None: all there is."""
+        last = end or self._clock.now()
+        if span is None:
+            first = await self._store.figures.first(deployment.id)
+            begun = min(first or deployment.created_at, deployment.created_at)
+            span = max((last - begun).total_seconds(), 900.0)
+        step = step_for(span, points)
+        begin = (last.timestamp() - span) // step * step
+        return Window(datetime.fromtimestamp(begin, UTC), last, step)
+
+    async def course(self, deployment: Deployment, window: Window) -> Course:
+        """Figures and their course; what was asked a moment ago is in it."""
+        store, now = self._store, self._clock.now()
+        await store.figures.fold()
+        ledgers = await store.billing.ledgers([deployment.id], now)
+        samples = await store.figures.samples(deployment.id, window.begin, window.end, EXACT)
+        if samples is not None:
+            tallies = await asyncio.to_thread(_grouped, samples, window.step)
+        else:
+            window = _stored(window, now)
+            level = _level(window.step)
+            cells = await store.figures.cells([deployment.id], level, window.begin, window.end)
+            tallies = [(at, tally) for _, at, tally in cells]
+        per_minute = await store.figures.sent_since(now - MINUTE, [deployment.id])
+        told = await self._told(deployment.id, window)
+        ledger = ledgers.get(deployment.id)
+
+        def work() -> Course:
+            points = tuple(_points(window, tallies, ledger))
+            whole = Tally()
+            for point in points:
+                whole.merge(point.tally)
+            figures = self._figures(deployment, window.begin, window.end, whole, ledger)
+            figures = replace(
+                figures, per_minute=per_minute.get(deployment.id, 0), told=told, exact=samples is not None
+            )
+            return Course(figures, points, window.step)
+
+        return await asyncio.to_thread(work)
+
+    async def overview(
+        self, deployments: Sequence[Deployment], span: float | None, points: int
+    ) -> list[Course]:
+        """Of each the figures over the same range, with a coarse course."""
+        store, now = self._store, self._clock.now()
+        await store.figures.fold()
+        ids = [deployment.id for deployment in deployments]
+        ledgers = await store.billing.ledgers(ids, now)
+        per_minute = await store.figures.sent_since(now - MINUTE, ids)
+        begun = min((deployment.created_at for deployment in deployments), default=now)
+        step = step_for(span or max((now - begun).total_seconds(), 900.0), points)
+        step = max(step, 60)
+        level = _level(step)
+        begin = datetime.fromtimestamp(
+            (now.timestamp() - (span or (now - begun).total_seconds())) // step * step, UTC
+        )
+        totals = await store.figures.totals(ids) if span is None else {}
+        cells = await store.figures.cells(ids, level, begin, now)
+
+        def work() -> list[Course]:
+            window = Window(begin, now, step)
+            by_deployment: dict[str, list[tuple[datetime, Tally]]] = {}
+            for id, at, tally in cells:
+                by_deployment.setdefault(id, []).append((at, tally))
+            courses = []
+            for deployment in deployments:
+                ledger = ledgers.get(deployment.id)
+                parts = _by_step(window, by_deployment.get(deployment.id, ()))
+                if span is None:
+                    whole = totals.get(deployment.id, Tally())
+                else:
+                    whole = Tally()
+                    for part in parts.values():
+                        whole.merge(part)
+                figures = self._figures(deployment, begin, now, whole, ledger)
+                figures = replace(figures, per_minute=per_minute.get(deployment.id, 0))
+                points = tuple(Point(at, step, parts.get(at, Tally()), None) for at in _steps(window))
+                courses.append(Course(figures, points, step))
+            return courses
+
+        return await asyncio.to_thread(work)
+
+    async def briefs(self, deployments: Iterable[Deployment]) -> dict[str, Brief]:
+        """By deployment; for the table and for `list`."""
+        store, now = self._store, self._clock.now()
+        await store.figures.fold()
+        ids = [deployment.id for deployment in deployments]
+        totals = await store.figures.totals(ids)
+        ledgers = await store.billing.ledgers(ids, now)
+
+        def work() -> dict[str, Brief]:
+            return {id: _brief(totals.get(id), ledgers.get(id), now) for id in ids}
+
+        return await asyncio.to_thread(work)
+
+    async def _told(self, deployment_id: str, window: Window) -> Told | None:
+        store = self._store
+        told = await store.reported.told(deployment_id, window.begin, window.end)
+        if told is None:
+            return None
+        cells = await store.figures.cells(
+            [deployment_id], _level(window.step), window.begin, window.end, Provenance.REPORTED
+        )
+        if not cells:
+            return told
+        tally = Tally()
+        for _, _, part in cells:
+            tally.merge(part)
+        return replace(told, tally=tally)
+
+    def _figures(
+        self, deployment: Deployment, begin: datetime, end: datetime, tally: Tally, ledger: Ledger | None
+    ) -> Figures:
+        seen = deployment.observation
+        return Figures(
+            begin,
+            end,
+            tally,
+            ledger.bill(begin, end) if ledger else Bill(),
+            usd_per_hour=seen.usd_per_hour if seen else None,
+        )
+
+
+def _brief(tally: Tally | None, ledger: Ledger | None, now: datetime) -> Brief:
+    begin = datetime.fromtimestamp(0, UTC)
+    figures = Figures(begin, now, tally or Tally(), ledger.bill(begin, now) if ledger else Bill())
+    return Brief(
+        figures.tally.total,
+        figures.tally.success_rate,
+        figures.tally.latency.value_at(0.5),
+        figures.cost_usd,
+        figures.cost_is_complete,
+        figures.bill.telling or figures.cost_is_complete,
+    )
+
+
+def _stored(window: Window, now: datetime) -> Window:
+    """The same with no finer steps than the roll-ups of that age have."""
+    age = (now - window.begin).days
+    step = max(window.step, next((seconds for seconds, days in KEPT_DAYS.items() if age < days), 86400))
+    begin = window.begin.timestamp() // step * step
+    return Window(datetime.fromtimestamp(begin, UTC), window.end, step)
+
+
+def _level(step: int) -> int:
+    """The coarsest cells that a step is made of."""
+    return max((seconds for seconds in LEVELS if seconds and step % seconds == 0), default=60)
+
+
+def _steps(window: Window) -> list[datetime]:
+    length = timedelta(seconds=window.step)
+    count = max(-int(-(window.end - window.begin) // length), 1)
+    return [window.begin + length * number for number in range(count)]
+
+
+def _by_step(window: Window, parts: Iterable[tuple[datetime, Tally]]) -> dict[datetime, Tally]:
+    """The parts added up by the step that they fall into."""
+    steps = _steps(window)
+    found: dict[datetime, Tally] = {}
+    for at, part in parts:
+        place = bisect_right(steps, at) - 1
+        if place >= 0:
+            found.setdefault(steps[place], Tally()).merge(part)
+    return found
+
+
+def _grouped(samples: Sequence[Sample], step: int) -> list[tuple[datetime, Tally]]:
+    groups: dict[float, tuple[Tally, set[int]]] = {}
+    for sample in samples:
+        begin = sample.at.timestamp()
+        tally, seconds = groups.setdefault(begin // step * step, (Tally(), set()))
+        tally.add(sample)
+        if sample.latency_s and sample.busy_s > 0:
+            end = begin + sample.latency_s
+            seconds.update(range(int(end - sample.busy_s), int(-(-end // 1))))
+    counted: set[int] = set()
+    for _, (tally, seconds) in sorted(groups.items()):
+        tally.occupied_s = len(seconds - counted)
+        counted |= seconds
+    return [(datetime.fromtimestamp(at, UTC), tally) for at, (tally, _) in sorted(groups.items())]
+
+
+def _points(
+    window: Window, tallies: Iterable[tuple[datetime, Tally]], ledger: Ledger | None
+) -> Iterable[Point]:
+    parts = _by_step(window, tallies)
+    length = timedelta(seconds=window.step)
+    for at in _steps(window):
+        end = min(at + length, window.end)
+        tally = parts.get(at, Tally())
+        bill = ledger.bill(at, end) if ledger else Bill()
+        known = bill.known and (bill.usd > 0 or bill.unknown_s < window.step / 2)
+        usd = bill.usd + tally.cost_usd if known or tally.priced else None
+        seen = ledger is None or bill.unwatched_s + bill.unknown_s < (end - at).total_seconds() / 2
+        yield Point(at, window.step, tally, usd, seen)

@@ -1,0 +1,96 @@
+"""Where the figures should go: one question, one answer."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.console import Console
+from rich.terminal_theme import TerminalTheme
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+
+from peft_tui.ui.keymap import named
+from peft_tui.ui.widgets.lines import Line, Lines
+from peft_tui.ui.widgets.live_table import Cell
+
+KINDS = (
+    ("c", "csv", "CSV", "a row a step, for a spreadsheet"),
+    ("j", "json", "JSON", "everything, for a program"),
+    ("p", "prometheus", "Prometheus", "OpenMetrics text with the names of OpenTelemetry's GenAI"),
+    ("s", "svg", "SVG", "a picture of the chart"),
+)
+
+
+class ExportScreen(ModalScreen[str | None]):
+    """Answers with the kind that was chosen."""
+
+    DEFAULT_CSS = """
+    ExportScreen { align: center middle; background: $background; }
+    ExportScreen > Vertical { width: 64; max-width: 100%; height: auto; padding: 1 2; }
+    ExportScreen Lines { height: auto; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"choose('{kind}')", title, tooltip=words) for key, kind, title, words in KINDS),
+        Binding("escape", "choose('')", "Close", tooltip="Write nothing."),
+    ]
+    BINDINGS = named("export", BINDINGS)
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self._ascii_only = ascii_only
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Lines(id="export-kinds")
+
+    def on_mount(self) -> None:
+        lines = self.query_one(Lines)
+        lines.ascii_only = self._ascii_only
+        lines.show(
+            [
+                (Cell("Export", "strong"), Cell("   into this directory · esc closes", "dim")),
+                (),
+                *(
+                    (Cell(key, "accent"), Cell(f"  {title.ljust(12)}"), Cell(words, "dim"))
+                    for key, _, title, words in KINDS
+                ),
+            ]
+        )
+
+    def action_choose(self, kind: str) -> None:
+        self.dismiss(kind or None)
+
+
+_PAPER = TerminalTheme(
+    (251, 251, 249),
+    (42, 45, 51),
+    [(42, 45, 51), (177, 50, 44), (59, 122, 54), (143, 95, 0), (29, 106, 158), (107, 111, 120),
+     (29, 106, 158), (107, 111, 120)],
+)  # fmt: skip
+_COLOURS = {
+    "accent": "blue",
+    "good": "green",
+    "warn": "yellow",
+    "bad": "red",
+    "dim": "magenta",
+    "strong": "bold",
+}
+
+
+def picture(lines: list[Line], title: str, width: int) -> str:
+    """Lines as an SVG on light paper, whatever the colours of the terminal are."""
+    with open("/dev/null", "w") as nowhere:
+        console = Console(
+            record=True, width=width, file=nowhere, force_terminal=True, color_system="truecolor",
+            legacy_windows=False,
+        )  # fmt: skip
+        for line in lines:
+            text = Text(no_wrap=True, end="\n")
+            for cell in line:
+                text.append(cell.text, _COLOURS.get(cell.tone, ""))
+            console.print(text)
+    return console.export_svg(title=title, theme=_PAPER)
