@@ -36,6 +36,8 @@ from peft_tui.ui.widgets.live_table import Cell
 
 FIRST_FRAME_SECONDS = 0.25
 """How long the first frame waits for the store."""
+TO_SANDBOX = -1
+"""The application was left in order to begin again in the sandbox."""
 OTHERS_SECONDS = 1.0
 """How often it is looked whether another process wrote."""
 
@@ -74,6 +76,8 @@ class PeftTui(App[None]):
         config = self.settings.config
         always = {"always": True, "never": False}
         self.ascii_only = always.get(config.ascii, ascii_only(os.environ))
+        self.wants_sandbox = False
+        """Left in order to begin again in the sandbox."""
         self.notices: Notices
         self.troubles = Troubles()
         self._open_backend = open_backend
@@ -162,6 +166,11 @@ class PeftTui(App[None]):
         opening.show(lines)
         if not opening.is_attached:
             home.mount(opening)
+
+    def go_to_sandbox(self) -> None:
+        """Leave, and begin again in the sandbox: see `run`."""
+        self.wants_sandbox = True
+        self.exit()
 
     # Other processes on the same store
 
@@ -284,7 +293,7 @@ def run(
     adapter: str | None = None,
     settings: Settings | None = None,
 ) -> int:
-    """Run the application until it is left; the exit status."""
+    """Run the application until it is left; the exit status, or `TO_SANDBOX`."""
     app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter, settings=settings)
     app.run(mouse=app.settings.config.mouse)
-    return app.return_code or 0
+    return TO_SANDBOX if app.wants_sandbox else app.return_code or 0

@@ -212,14 +212,19 @@ def _run(args: argparse.Namespace) -> int:
     # On the sandbox no key of the person's own is even looked at.
     environ: Mapping[str, str] = {} if sandbox else os.environ
     if args.command is None:
+        from peft_tui.app import TO_SANDBOX
         from peft_tui.app import run as run_application
 
-        return run_application(
+        status = run_application(
             lambda: Backend.open(directory, environ, sandbox=sandbox, config=settings.config),
             sandbox=args.sandbox,
             adapter=args.adapter,
             settings=settings,
         )
+        if status == TO_SANDBOX:
+            args.sandbox = True
+            return _run(args)
+        return status
     return asyncio.run(_command(args, directory, environ, sandbox, settings.config))
 
 

@@ -72,7 +72,7 @@ class Vault:
         self._changing = asyncio.Lock()
         self.fault = ""
         """Why the index cannot be read; empty where it can."""
-        self.settled = directory is None
+        self.settled = directory is None or not (directory / INDEX).exists()
         """Whether `load` is done: before that, what is missing may merely not have been read."""
 
     # Reading

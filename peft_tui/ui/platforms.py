@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from peft_tui.backend import Backend
+from peft_tui.credentials import CredentialState
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers import PLATFORMS, capabilities
@@ -49,7 +50,8 @@ class PlatformWords:
             # What a platform needs is in its declaration, which the first frame does without.
             missing = self.missing(platform) if ready else ()
             if missing and platform in used:
-                troubles.append(f"{clean_line(platform, 40)} ✖ {missing[0]} is not set")
+                trouble = self._backend.credentials.state(capabilities(platform)).trouble
+                troubles.append(f"{clean_line(platform, 40)} ✖ {trouble or f'{missing[0]} is not set'}")
             elif health and health.error and not missing:
                 troubles.append(platform_trouble(health, now))
             elif platform in used and (age := _oldest(platform, deployments, health, now)):
@@ -71,9 +73,16 @@ class PlatformWords:
         """For an empty list: the first key, and whose keys are there."""
         sandbox, _ = self._state()
         found = [
-            (capabilities(p).title, capabilities(p).credentials[0].env, self.missing(p)) for p in PLATFORMS
+            (capabilities(p).title, capabilities(p).credentials[0].env, self._credentials_of(p))
+            for p in PLATFORMS
         ]
         return nothing_yet(found, sandbox=sandbox)
+
+    def _credentials_of(self, platform: str) -> CredentialState:
+        sandbox, ready = self._state()
+        if sandbox and not ready:
+            return CredentialState(())
+        return self._backend.credentials.state(capabilities(platform))
 
 
 def _oldest(

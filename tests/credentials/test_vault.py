@@ -309,6 +309,8 @@ class TestCredentials:
     async def test_before_the_vault_is_read_the_state_says_that_it_is_not_settled(
         self, open_vault: Open
     ) -> None:
+        assert Credentials({}, open_vault()).state(OFFERS).settled, "nothing is kept: nothing to wait for"
+        await open_vault().put("A_KEY", Secret(VALUE))
         credentials = Credentials({}, open_vault())
         assert not credentials.state(OFFERS).settled
         await credentials.load()

@@ -68,7 +68,7 @@ FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
 ASKING_SECONDS = 3.0
 """How long "asking" stands there at most: a platform that does not answer says so itself."""
-_WITHOUT_ROWS = {"new", "refresh", "help", "errors"}
+_WITHOUT_ROWS = {"new", "credentials", "try_sandbox", "refresh", "help", "errors"}
 """What there is to do while nothing is deployed."""
 REST_SECONDS = 0.5
 """How long the cursor stands still before it is written down where."""
@@ -109,6 +109,8 @@ class DeploymentsScreen(LifeScreen):
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
         Binding("f", "cycle_status", "Status", tooltip="Active, deploying, failed, stopped, all."),
+        Binding("c", "credentials", "Credentials", tooltip="Where each key is; set, check.", show=False),
+        Binding("b", "try_sandbox", "Sandbox", tooltip="All of it without an account.", show=False),
         Binding("p", "cycle_platform", "Platform", tooltip="One platform after the other, or all."),
         Binding("e", "errors", "Errors", tooltip="What went wrong in this session, and what to do."),
         Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
@@ -448,6 +450,8 @@ class DeploymentsScreen(LifeScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While there is nothing, only what can bring something is offered."""
+        if action == "try_sandbox":
+            return not self._deployments and not self.app.sandbox
         mine = f"action_{action}" in vars(DeploymentsScreen) or f"action_{action}" in vars(LifeScreen)
         return bool(self._deployments) or not mine or action in _WITHOUT_ROWS
 
@@ -465,6 +469,17 @@ class DeploymentsScreen(LifeScreen):
         self.app.push_screen(wizard, self._made)
         if self.app.sandbox:
             wizard.call_later(self._mark_sandbox, wizard)
+
+    def action_credentials(self) -> None:
+        from peft_tui.ui.screens.platforms import PlatformsScreen
+
+        screen = PlatformsScreen(self._backend)
+        self.app.push_screen(screen, lambda _: self._draw_lines())
+        if self.app.sandbox:
+            screen.call_later(self._mark_sandbox, screen)
+
+    def action_try_sandbox(self) -> None:
+        self.app.go_to_sandbox()
 
     def _mark_sandbox(self, screen: Screen[Any]) -> None:
         """Nowhere in the sandbox may it be forgotten, least of all where prices are shown."""

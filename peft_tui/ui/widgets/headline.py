@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from peft_tui.credentials import CredentialState
 from peft_tui.domain.money import usd
 from peft_tui.services.deployments import Summary
 from peft_tui.ui.rows import Filter
@@ -96,28 +97,35 @@ def nothing_matches(sought: Filter) -> list[Line]:
     ]
 
 
-def nothing_yet(credentials: Sequence[tuple[str, str, tuple[str, ...]]], *, sandbox: bool) -> list[Line]:
+def nothing_yet(credentials: Sequence[tuple[str, str, CredentialState]], *, sandbox: bool) -> list[Line]:
     """What this is, the first key, and whose keys are there.
 
     Args:
-        credentials: title, the variable that was found, and those that are missing, by platform.
+        credentials: title, the variable of its key, and what is there, by platform.
     """
+    poor = not sandbox and all(state.missing and state.settled for _, _, state in credentials)
+    new, help = ("n", "new deployment"), ("?", "every key")
+    kept, without = ("c", "credentials: set, check"), ("b", "try it all in the sandbox: no account, no bill")
+    keys = [new, help] if sandbox else [new, kept, without, help]
+    if poor:
+        # The first thing to do is to get a key in, or to do without.
+        keys = [kept, without, new, help]
     lines: list[Line] = [
         (Cell("Nothing is deployed yet.", "strong"),),
         (Cell("A LoRA adapter, a platform, its price per hour: then one key deploys it.", "dim"),),
         (),
-        (Cell("n", "accent"), Cell("  new deployment")),
-        (Cell("?", "accent"), Cell("  every key")),
+        *((Cell(key, "accent"), Cell(f"  {words}")) for key, words in keys),
         (),
     ]
     longest = max((len(title) for title, _, _ in credentials), default=0)
-    for title, found, missing in credentials:
+    for title, env, state in credentials:
         label = Cell(title.ljust(longest + 2))
-        if missing:
-            words = f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
-            lines.append((Cell("○ ", "dim"), label, Cell(words, "dim")))
+        names = f"{', '.join(state.missing)} {'is' if len(state.missing) == 1 else 'are'}"
+        if not state.missing:
+            where = "found" if state.source == "environment" else f"in the {state.source}"
+            lines.append((Cell("✓ ", "good"), label, Cell(f"{env} {where}", "dim")))
+        elif not state.settled:
+            lines.append((Cell("· ", "dim"), label, Cell("reading the keyring…", "dim")))
         else:
-            lines.append((Cell("✓ ", "good"), label, Cell(f"{found} found", "dim")))
-    if not sandbox and all(missing for _, _, missing in credentials):
-        lines += [(), (Cell("No account? ", "dim"), Cell("peft-tui --sandbox"), Cell(" needs none.", "dim"))]
+            lines.append((Cell("○ ", "dim"), label, Cell(state.trouble or f"{names} not set", "dim")))
     return lines

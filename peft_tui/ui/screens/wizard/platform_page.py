@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.widget import Widget
 
+from peft_tui.credentials import Place
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.text import clean_line
@@ -85,7 +86,8 @@ class PlatformPage(Page):
         state = self.work.backend.credentials.state(capabilities(platform))
         if not state.present:
             return marked("✖", "bad", missing_credentials(state), width)
-        lines = marked("✓", "good", f"credentials found in the {state.source}", width)
+        found = f"credentials found in {'' if state.source == Place.SESSION else 'the '}{state.source}"
+        lines = marked("✓", "good", found, width)
         look = self.work.answers.account(platform)
         if look.value is not None:
             parts = (look.value.title or look.value.id, look.value.detail)

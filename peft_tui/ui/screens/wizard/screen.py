@@ -56,6 +56,7 @@ class WizardScreen(Screen[Deployment | None]):
             "ctrl+s", "deploy", "Deploy", tooltip="Ask for it: from here on it may bill.", id="wizard.deploy"
         ),
         Binding("ctrl+o", "browse", "Browse", tooltip="Pick a directory by keys.", id="wizard.browse"),
+        Binding("c", "credentials", "Credentials", tooltip="Set or check a key.", id="wizard.credentials"),
         Binding("y,ctrl+y", "copy", "Copy command", tooltip="The same for a shell.", id="wizard.copy"),
         Binding("ctrl+r", "ask_again", "Ask again", tooltip="Ask anew.", show=False, id="wizard.again"),
         Binding("y", "discard", "Discard", tooltip="Leave and forget what was typed.", id="wizard.discard"),
@@ -229,6 +230,8 @@ class WizardScreen(Screen[Deployment | None]):
         if action == "browse":
             takes = SourceKind.DIRECTORY in self._work.offers.sources if self._work.draft.platform else False
             return isinstance(self._page, ModelPage) and takes
+        if action == "credentials":
+            return isinstance(self._page, PlatformPage)
         if action in ("discard", "keep"):
             return self._confirming
         return True
@@ -243,6 +246,16 @@ class WizardScreen(Screen[Deployment | None]):
                 page.browsed(path)
 
         self.app.push_screen(DirectoryPicker(typed), picked)
+
+    def action_credentials(self) -> None:
+        """Where keys come from; with a new one the page asks anew."""
+        from peft_tui.ui.screens.platforms import PlatformsScreen
+
+        def back(_: object) -> None:
+            self._foot.say("")
+            self.action_ask_again()
+
+        self.app.push_screen(PlatformsScreen(self._work.backend, self._work.draft.platform), back)
 
     def action_copy(self) -> None:
         """Put the command on the clipboard of the terminal."""
