@@ -84,7 +84,9 @@ class Life:
         self._begin()
 
     def _begin(self) -> None:
-        driver = open_driver(self.platform, self.network, Credentials(self.sandbox.env), self.clock)
+        # What is kept outlives a process.
+        credentials = Credentials(self.sandbox.env, self.backend.credentials.vault)
+        driver = open_driver(self.platform, self.network, credentials, self.clock)
         self.driver = driver
         self.refresh = Refresh(self.platform, driver, self.backend.store, self.clock)
         self.runner = OperationRunner(self.platform, driver, self.backend.store, self.clock)

@@ -211,10 +211,12 @@ def test_the_command_line_loads_the_application_only_when_it_opens_it() -> None:
         ("rich", ("ui", "app")),
         ("httpx", ("drivers",)),
         ("aiohttp", ("sandbox",)),
-        ("grpclib", ("sandbox", "drivers")),
-        ("modal_proto", ("sandbox", "drivers")),
         ("pydantic", ("drivers", "services", "sandbox")),
         ("aiosqlite", ("store",)),
+        ("modal", ("drivers.modal.sdk",)),
+        ("modal_proto", ("drivers.modal.sdk", "sandbox")),
+        ("google", ("drivers.modal.sdk", "sandbox")),
+        ("grpclib", ("sandbox",)),
         ("keyring", ("credentials",)),
         ("cryptography", ("credentials",)),
         ("sqlite3", ("store",)),
@@ -290,6 +292,12 @@ def test_an_import_loads_no_more_than_it_must(statement: str, unwanted: set[str]
 def test_what_is_put_off_is_there_when_it_is_needed() -> None:
     """The checks above must be able to fail: these are the same packages, loaded on purpose."""
     assert {"httpx", "pydantic"} <= loaded("from peft_tui.drivers import load_drivers; load_drivers()")
+    assert {"modal", "grpclib", "google"} <= loaded("from peft_tui.drivers.modal.sdk import load; load()")
+
+
+def test_the_drivers_are_there_without_modal_s_sdk_which_waits_for_the_first_question() -> None:
+    there = loaded("from peft_tui.drivers import load_drivers; load_drivers()")
+    assert there & {"modal", "modal_proto", "grpclib", "google", "aiohttp"} == set()
 
 
 def test_the_workers_load_nothing_of_a_screen() -> None:

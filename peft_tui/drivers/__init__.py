@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from peft_tui.drivers.protocol import Driver
     from peft_tui.drivers.transport import Network
 
-_DRIVERS = {"together": "TogetherDriver", "replicate": "ReplicateDriver", "predibase": "PredibaseDriver"}
+_DRIVERS = {
+    "together": "TogetherDriver",
+    "replicate": "ReplicateDriver",
+    "modal": "ModalDriver",
+    "predibase": "PredibaseDriver",
+}
 PLATFORMS = tuple(_DRIVERS)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from peft_tui.adapters import CONFIG, WEIGHTS, build
 from peft_tui.credentials import Credentials, Secret
 from peft_tui.domain.adapter import Adapter, AdapterSource
-from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
+from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound, PeftTuiError
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.transport import Network, Transport
 from peft_tui.text import clean_line
@@ -67,6 +67,15 @@ class HuggingFace:
             f"{repo} holds neither an adapter ({CONFIG}) nor a model (config.json and safetensors).",
             hint="Give the repository that the training pushed to.",
         )
+
+    async def is_gated(self, repo: str) -> bool | None:
+        """Whether a model is handed out to token holders only; None when the hub does not say."""
+        try:
+            repo, revision = split(repo)
+            info = await self._transport.get(f"/api/models/{repo}/revision/{quote(revision, safe='')}")
+        except PeftTuiError:
+            return None
+        return bool(info.get("gated") or info.get("private")) if isinstance(info, dict) else None
 
 
 def hub_token(token: Secret | None, spec: DeploymentSpec) -> Secret | None:

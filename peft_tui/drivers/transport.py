@@ -11,7 +11,7 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -29,6 +29,8 @@ from peft_tui.text import clean_line
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
 TOTAL_SECONDS = 60.0
 """For one attempt with everything in it."""
+ASK_SECONDS = 10.0
+MAX_ASKED = 64 * 1024
 PART_SECONDS = 30 * 60.0
 """For one part of an upload."""
 ATTEMPTS = 3
@@ -65,6 +67,7 @@ class Network:
         self._context: ssl.SSLContext | None = None
         self._opening = asyncio.Lock()
         self._finishing: set[asyncio.Future[Any]] = set()
+        self._closing: list[Callable[[], Awaitable[None]]] = []
 
     def host(self, origin: str) -> Host:
         return self._hosts.setdefault(origin, Host(origin, self.clock))
@@ -119,8 +122,18 @@ class Network:
             # Looked at, so that nobody complains that nobody did: the one who waited may have gone.
             task.exception()
 
+    def at_close(self, close: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Have `close` awaited when the network ends, unless what is returned is called before.
+
+        For a driver with a connection of its own.
+        """
+        self._closing.append(close)
+        return lambda: self._closing.remove(close) if close in self._closing else None
+
     async def close(self) -> None:
         await asyncio.gather(*self._finishing, return_exceptions=True)
+        for close in tuple(self._closing):
+            await close()
         for client in (self._client, self._inference):
             if client is not None:
                 await client.aclose()
@@ -221,6 +234,34 @@ class Transport:
             host.failed()
             raise no_answer(error, self._platform, self.origin, safe) from error
         raise ConnectionFailed(f"{self._platform}: {self.origin} redirects without end.")
+
+    async def ask(
+        self, path: str, headers: Mapping[str, str], urgency: Urgency = Urgency.BACKGROUND
+    ) -> tuple[int, str]:
+        """Status and the beginning of what a GET of `path` says, whatever it is: asked once, and no failure.
+
+        Raises:
+            PeftTuiError: there was no answer.
+        """
+        client = await self._network.client()
+        host = self._network.host(self.origin)
+        try:
+            async with asyncio.timeout(ASK_SECONDS), host.place(urgency):
+                request = client.build_request("GET", self._address(path), headers=dict(headers))
+                response = await client.send(request, stream=True)
+                try:
+                    content = bytearray()
+                    async for chunk in response.aiter_bytes():
+                        content += chunk
+                        if len(content) > MAX_ASKED:
+                            break
+                finally:
+                    await response.aclose()
+        except (UnicodeError, ValueError, TypeError) as error:
+            raise ConfigurationInvalid(f"{self._platform}: the request cannot be written.") from error
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
+            raise no_answer(error, self._platform, self.origin, safe=True) from error
+        return response.status_code, content[:MAX_ASKED].decode("utf-8", "replace")
 
     async def upload(
         self,

@@ -15,6 +15,7 @@ from peft_tui.sandbox.modal.functions import handle, stored_data
 from peft_tui.sandbox.modal.state import (
     DEPLOYED,
     ENVIRONMENT,
+    EPHEMERAL,
     INITIALIZING,
     STOPPED,
     App,
@@ -124,7 +125,7 @@ def disconnect(call: Call, request: pb.AppClientDisconnectRequest) -> Message:
     app = call.app(request.app_id)
     if request.exception:
         life.say(app, call.now, "", "", 3, request.exception)
-    if app.state == INITIALIZING:
+    if app.state in (INITIALIZING, EPHEMERAL):
         life.stop_app(call.world, app, call.now)
     return Empty()
 
@@ -149,7 +150,7 @@ def publish(call: Call, request: pb.AppPublishRequest) -> Message:
         raise refuse(Status.FAILED_PRECONDITION, f"App {app.id} is stopped")
     if request.staged:
         raise refuse(Status.UNIMPLEMENTED, "The sandbox does not stage deployments")
-    other = call.deployed(request.name)
+    other = call.deployed(request.name) if request.name else None
     if other is not None and other.id != app.id:
         raise refuse(Status.ALREADY_EXISTS, f"An App named '{request.name}' is already deployed")
     chosen: dict[str, str] = {}
@@ -170,6 +171,9 @@ def publish(call: Call, request: pb.AppPublishRequest) -> Message:
         chosen,
     )
     _release(call, app, release)
+    if request.app_state == EPHEMERAL:
+        # A run: it is there as long as its client is, and nothing is deployed under a name.
+        app.state = EPHEMERAL
     return pb.AppPublishResponse(url=_page(app), deployed_at=call.now)
 
 

@@ -13,7 +13,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
-from peft_tui.sandbox.hubrepos import HF_TOKEN
+from peft_tui.sandbox.hubrepos import HF_TOKEN, repos
 from peft_tui.sandbox.modal.catalog import GPUS
 from peft_tui.sandbox.modal.state import Definition, Gpu, Image, ModalState, StoredFile
 
@@ -233,6 +233,8 @@ def lora_problem(state: ModalState, definition: Definition, engine: Engine, name
     """Why vLLM cannot load an adapter, in its words; "" if it can."""
     if not engine.lora_enabled:
         return "LoRA is not enabled. Use --enable-lora to enable LoRA."
+    if not path.startswith("/"):
+        return _hub_problem(environment(state, definition), engine, name, path)
     place = locate(state, definition, path)
     if place is None:
         return f"Loading lora {name} failed: No adapter found for {path}"
@@ -242,7 +244,20 @@ def lora_problem(state: ModalState, definition: Definition, engine: Engine, name
         return f"Loading lora {name} failed: No adapter found for {path}"
     if not inside & {"adapter_model.safetensors", "adapter_model.bin"}:
         return f"Loading lora {name} failed: {path} doesn't contain tensors"
-    raw = _content(state, files[f"{inner}/adapter_config.json".strip("/")])
+    return _config_problem(engine, name, _content(state, files[f"{inner}/adapter_config.json".strip("/")]))
+
+
+def _hub_problem(values: dict[str, str], engine: Engine, name: str, repo: str) -> str:
+    """The same for a repository of the hub: its newest revision, or nothing."""
+    found = repos().get(repo)
+    if found is None or "adapter_config.json" not in found.files:
+        return f"Loading lora {name} failed: No adapter found for {repo}"
+    if (found.private or found.gated) and not values.get("HF_TOKEN"):
+        return f"Loading lora {name} failed: 401 Client Error: cannot access {repo}"
+    return _config_problem(engine, name, found.files["adapter_config.json"])
+
+
+def _config_problem(engine: Engine, name: str, raw: bytes | None) -> str:
     try:
         config: Any = json.loads(raw) if raw is not None else {}
     except ValueError as error:

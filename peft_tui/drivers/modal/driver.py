@@ -1,0 +1,246 @@
+"""Modal: the workspace, what it offers, what it runs. The steps of a deployment's life are in `steps.py`."""
+
+from __future__ import annotations
+
+from peft_tui.clock import Clock
+from peft_tui.credentials import Credentials
+from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
+from peft_tui.domain.inference import InferenceTarget
+from peft_tui.domain.offers import (
+    Account,
+    Assessment,
+    Finding,
+    InstanceType,
+    Level,
+    PlatformModel,
+)
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.status import Observation
+from peft_tui.drivers.hugging_face import HuggingFace
+from peft_tui.drivers.modal import engine, gpus, inference, states
+from peft_tui.drivers.modal.connection import Connection
+from peft_tui.drivers.modal.control import Control
+from peft_tui.drivers.modal.data_plane import DataPlane
+from peft_tui.drivers.modal.declaration import CAPABILITIES
+from peft_tui.drivers.modal.failures import TITLE, Unimplemented
+from peft_tui.drivers.modal.secrets import Doorkeeper
+from peft_tui.drivers.modal.steps import NOTHING, STEPS, adapter_of
+from peft_tui.drivers.modal.watch import Watch
+from peft_tui.drivers.modal.wire import Budget, Environment, Version, at
+from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.transport import Network
+from peft_tui.text import clean_line
+
+MAIN = "main"
+"""What an environment is called that nobody has named."""
+
+
+class ModalDriver:
+    """One environment of one workspace."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
+        self.title = CAPABILITIES.title
+        self.credentials = credentials
+        self._connection = Connection(
+            network,
+            credentials.text("MODAL_SERVER_URL"),
+            credentials.secret("MODAL_TOKEN_ID", self.title),
+            credentials.secret("MODAL_TOKEN_SECRET", self.title),
+        )
+        self.control = Control(self._connection)
+        self.plane = DataPlane(network, self._connection.local)
+        self.watch = Watch(self.control, self.plane, clock)
+        self.doors = Doorkeeper(credentials)
+        self.hub = HuggingFace(network, credentials)
+        self._clock = clock
+        self._workspace = ""
+        self._account: Account | None = None
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def account(self) -> Account:
+        if self._account is None:
+            workspace = await self.workspace()
+            named = await self.control.token()
+            environment = self.control.environment
+            # Deployments, volumes and budgets are an environment's own: another one is another account.
+            self._account = Account(
+                f"{workspace}/{environment}",
+                f"{workspace} · environment {environment}",
+                f"as {named}" if named and named != workspace else "",
+            )
+        return self._account
+
+    async def workspace(self) -> str:
+        """Who the token belongs to; asked for once, with the environment to work in."""
+        if not self._workspace:
+            workspace = await self.control.workspace()
+            environment = await self._environment()
+            self.control.environment = environment.name
+            self.control.environment_id = environment.environment_id
+            self._workspace = workspace
+        return self._workspace
+
+    async def budget(self) -> Budget | None:
+        """The environment's; None where it is not told."""
+        await self.workspace()
+        return await self.control.budget()
+
+    async def instance_types(self) -> tuple[InstanceType, ...]:
+        await self.workspace()
+        return gpus.instance_types(await self.control.rates(), self._clock.now().isoformat())
+
+    async def models(self) -> tuple[PlatformModel, ...]:
+        """What lies on the volume of ours, one directory an adapter."""
+        await self.workspace()
+        try:
+            there = await self.control.listing(engine.VOLUME, "")
+        except NotFound:
+            return ()
+        return tuple(
+            PlatformModel(name, name, detail=f"on the volume {engine.VOLUME}")
+            for name, size in sorted(there.items())
+            if size is None
+        )
+
+    async def assess(self, source: AdapterSource, adapter: Adapter | None) -> Assessment:
+        await self.workspace()
+        if source.kind is SourceKind.PLATFORM:
+            adapter = await adapter_of(self, DeploymentSpec("", "modal", source), "")
+        findings = [await self._fit(adapter), *await self._base_findings(adapter), *await self._money()]
+        base = adapter.base_model if adapter else ""
+        return Assessment(tuple(findings), base, await self.instance_types())
+
+    async def deployments(self) -> tuple[RemoteDeployment, ...]:
+        workspace = await self.workspace()
+        sights = await self.watch.look(await self.doors.token(workspace))
+        now = self._clock.now()
+        return tuple(
+            RemoteDeployment(
+                sight.app.app_id,
+                sight.app.name or sight.app.app_id,
+                states.observe(sight, now),
+                adapter=sight.app.description,
+                created_at=at(sight.app.created_at),
+            )
+            for sight in sights
+        )
+
+    async def explain(self, remote: RemoteDeployment) -> Observation:
+        return remote.observation
+
+    async def exists(self, remote_id: str) -> bool:
+        """A stopped app exists as long as it is listed, unless nothing but its line in the list is left."""
+        await self.workspace()
+        return remote_id in {app.app_id for app in await self.watch.apps()}
+
+    def repeatable(self, step: str) -> bool:
+        return STEPS[step].find is NOTHING
+
+    async def find(self, step: str, context: StepContext) -> Outputs | None:
+        await self.workspace()
+        return await STEPS[step].find(self, context)
+
+    async def act(self, step: str, context: StepContext) -> Outputs:
+        await self.workspace()
+        return await STEPS[step].act(self, context)
+
+    async def inference(self, deployment: Deployment) -> InferenceTarget:
+        return await inference.target(self, deployment)
+
+    async def events(self, remote_id: str) -> tuple[Event, ...]:
+        """Its versions, newest first: what was deployed when, by whom, and what can be gone back to."""
+        versions = await self.control.history(remote_id)
+        versions.sort(key=lambda version: version.version, reverse=True)
+        return tuple(
+            Event(at(v.deployed_at) or self._clock.now(), _tell(v), kind="deployment") for v in versions
+        )
+
+    async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
+        await self.workspace()
+        try:
+            return tuple(await self.control.logs(remote_id, limit))
+        except Unimplemented:
+            return ()
+
+    async def _environment(self) -> Environment:
+        wanted = self.credentials.text("MODAL_ENVIRONMENT")
+        try:
+            found = await self.control.environments()
+        except Unimplemented:
+            return Environment(name=wanted or MAIN)
+        named = {environment.name: environment for environment in found}
+        if wanted:
+            if wanted not in named:
+                raise ConfigurationInvalid(
+                    f"Modal: there is no environment “{clean_line(wanted, 60)}” in this workspace.",
+                    hint=f"Set MODAL_ENVIRONMENT to one of: {', '.join(sorted(named)) or 'none'}.",
+                )
+            return named[wanted]
+        default = next((environment for environment in found if environment.default), None)
+        return default or named.get(MAIN) or (found[0] if found else Environment(name=MAIN))
+
+    async def _fit(self, adapter: Adapter | None) -> Finding:
+        if adapter is None:
+            return Finding(Level.WARNING, "the adapter's files could not be read")
+        if reason := engine.unservable(adapter):
+            return Finding(
+                Level.BLOCKED, reason, "Merge it into its base (merge_and_unload()), or train it otherwise."
+            )
+        if adapter.merged:
+            return Finding(Level.OK, "a whole model: served as it is")
+        if not adapter.base_model:
+            return Finding(Level.BLOCKED, "The adapter does not say which base model it belongs to.")
+        rank = next(rank for rank in engine.RANKS if rank >= (adapter.rank or 16))
+        return Finding(Level.OK, f"served by vLLM on {adapter.base_model}, rank up to {rank}")
+
+    async def _base_findings(self, adapter: Adapter | None) -> list[Finding]:
+        """Whether the container can fetch what it needs from the hub."""
+        if adapter is None:
+            return []
+        base = adapter.base_model
+        gated = adapter.gated or bool(base and not adapter.merged and await self.hub.is_gated(base))
+        if not gated:
+            return []
+        token = self.credentials.optional_secret("HF_TOKEN")
+        hint = "Set Hugging Face token to yes." + ("" if token else " There is none here: export HF_TOKEN=…")
+        what = "the adapter" if adapter.gated else base
+        return [Finding(Level.WARNING, f"{what} is gated: the container needs a token to fetch it", hint)]
+
+    async def _money(self) -> list[Finding]:
+        try:
+            budget = await self.budget()
+        except PeftTuiError as error:
+            return [Finding(Level.WARNING, f"the budget is not known: {error.message}")]
+        name = self.control.environment
+        if budget is None or not budget.limit and not budget.reached:
+            return []
+        told = f"budget of {name}: ${budget.used:.2f} of ${budget.limit:.2f} used"
+        if budget.reached:
+            return [
+                Finding(
+                    Level.BLOCKED,
+                    f"{TITLE}: the {told}: nothing starts.",
+                    "Raise it at modal.com/settings/usage, or wait for the next cycle.",
+                )
+            ]
+        left = budget.limit - budget.used
+        return [Finding(Level.WARNING if left < 0.1 * budget.limit else Level.OK, told)]
+
+
+def _tell(version: Version) -> str:
+    parts = [f"version {version.version}"]
+    if version.rollback_version:
+        parts.append(f"rolled back to {version.rollback_version}")
+    if version.deployed_by:
+        parts.append(f"by {version.deployed_by}")
+    if version.tag:
+        parts.append(version.tag)
+    if version.rollback_allowed:
+        parts.append("can be gone back to with `modal app rollback`")
+    return " · ".join(parts)

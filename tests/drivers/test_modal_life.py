@@ -1,0 +1,344 @@
+"""A deployment's life at Modal, through its own SDK, against the sandbox on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from peft_tui.adapters import read_directory
+from peft_tui.credentials import Credentials
+from peft_tui.domain.adapter import AdapterSource
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import (
+    AuthenticationFailed,
+    ConfigurationInvalid,
+    Effect,
+    PeftTuiError,
+    TimedOut,
+)
+from peft_tui.domain.operation import WATCHED, OperationKind, OperationState
+from peft_tui.domain.spec import DeploymentSpec, Value
+from peft_tui.domain.status import Condition, Status
+from peft_tui.drivers import capabilities, open_driver
+from peft_tui.drivers.modal import control
+from peft_tui.drivers.modal.driver import ModalDriver
+from peft_tui.drivers.protocol import StepContext
+from tests.life import Life, at_platform, directory, hub, life, write_adapter
+
+L40S: dict[str, Any] = {"instance_type": "L40S", "hub_token": "yes"}
+
+
+def driver_of(lived: Life, **environ: str) -> ModalDriver:
+    """One with other credentials than the sandbox's own."""
+    given = Credentials({**lived.sandbox.env, **environ})
+    driver = open_driver("modal", lived.network, given, lived.clock)
+    assert isinstance(driver, ModalDriver)
+    return driver
+
+
+def ours(lived: Life) -> ModalDriver:
+    assert isinstance(lived.driver, ModalDriver)
+    return lived.driver
+
+
+async def active(lived: Life, source: AdapterSource, **settings: Value) -> Deployment:
+    deployment = await lived.intend(source, **{**L40S, **settings})
+    operation = await lived.run(deployment)
+    assert operation.state is OperationState.DONE, operation.error
+    return await seen(lived, deployment)
+
+
+async def seen(lived: Life, deployment: Deployment) -> Deployment:
+    await lived.refresh.tick()
+    found = await lived.backend.store.deployments.get(deployment.id)
+    assert found is not None
+    return found
+
+
+async def carry_out(lived: Life, deployment: Deployment, kind: OperationKind, **changes: Value) -> list[str]:
+    """The steps of a verb, one after the other, as the runner would; what is watched is left out."""
+    spec = replace(deployment.spec, settings={**deployment.spec.settings, **changes})
+    outputs: dict[str, Any] = {}
+    done = []
+    for step in capabilities("modal").verbs[kind](spec, changes):
+        if step.key in WATCHED:
+            continue
+        context = StepContext(
+            spec,
+            deployment.remote_name,
+            outputs,
+            lived.clock.now(),
+            lived.clock,
+            lambda done, total, note: None,
+            remote_id=deployment.remote_id,
+            changes=changes,
+        )
+        outputs |= dict(await lived.driver.act(step.key, context))
+        done.append(step.key)
+    return done
+
+
+def upload_of(lived: Life, source: AdapterSource, told: list[tuple[int | None, int | None]]) -> StepContext:
+    """What an upload is given; what it reports is appended to `told`."""
+    return StepContext(
+        DeploymentSpec("bot", "modal", source, "", L40S),
+        "bot-0123abcd",
+        {},
+        lived.clock.now(),
+        lived.clock,
+        lambda done, total, note: told.append((done, total)),
+    )
+
+
+def calls(lived: Life) -> list[str]:
+    return [r.path for r in lived.sandbox.world.data.requests if r.platform == "modal" and r.method == "RPC"]
+
+
+def asked(lived: Life) -> list[str]:
+    """What was asked of the data plane."""
+    rows = [r for r in lived.sandbox.world.data.requests if r.platform == "modal" and r.method == "GET"]
+    return [row.path.rpartition("/")[2] for row in rows if "/app/" in row.path]
+
+
+async def billing(lived: Life) -> list[str]:
+    return [row["name"] for row in await lived.resources() if row["billing"]]
+
+
+async def test_an_adapter_directory_becomes_a_server_that_serves_it(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path))
+        observation = deployment.observation
+        assert observation is not None and observation.status is Status.ACTIVE
+        assert observation.billed_instances == 1 and str(observation.usd_per_hour) == "1.95000"
+        assert (
+            observation.endpoint_url.startswith("http://127.0.0.1") and observation.model in observation.model
+        )
+        assert (observation.min_instances, observation.max_instances) == (0, 1)
+        assert await billing(lived) == [f"acme/{deployment.remote_name}"]
+        token = await ours(lived).doors.token("acme")
+        assert deployment.remote_name in await ours(lived).plane.models(observation.endpoint_url, token)
+
+
+@pytest.mark.parametrize(
+    ("source", "settings"),
+    [
+        (lambda _: hub("acme/support-r16"), {}),
+        (lambda _: hub("acme/llm-support-merged"), {"hub_token": "no"}),
+    ],
+    ids=["adapter", "merged"],
+)
+async def test_what_is_on_the_hub_is_fetched_by_the_container(
+    source: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, source(tmp_path), **settings)
+        assert deployment.status is Status.ACTIVE
+        assert ("SecretGetOrCreate" in calls(lived)) != bool(settings)
+
+
+async def test_what_lies_on_the_volume_already_is_served_from_there(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        first = await active(lived, directory(tmp_path))
+        assert [model.reference for model in await lived.driver.models()] == [first.remote_name]
+        source = at_platform(first.remote_name)
+        fit = await lived.driver.assess(source, None)
+        assert not fit.blocked and fit.base_model
+        spec = DeploymentSpec("again", "modal", source, "", {**first.spec.settings})
+        second = await lived.backend.deployments.deploy(spec)
+        operation = await lived.run(second)
+        assert operation.state is OperationState.DONE, operation.error
+
+
+async def test_a_secret_value_is_handed_over_and_written_nowhere(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        lived.driver = driver_of(lived, WIKI_KEY="s3cret-value")
+        lived.runner._driver = lived.driver
+        deployment = await active(lived, directory(tmp_path), environment="WIKI_KEY")
+        [operation] = await lived.backend.store.operations.of_deployment(deployment.id)
+        assert operation.outputs["secret_keys"] == ["HF_TOKEN", "WIKI_KEY"]
+        for path in (tmp_path / "data").rglob("*"):
+            assert not path.is_file() or b"s3cret-value" not in path.read_bytes()
+
+
+async def test_bounds_are_changed_without_a_deployment(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path))
+        lived.sandbox.world.data.requests.clear()
+        await carry_out(lived, deployment, OperationKind.UPDATE, min_instances=1, max_instances=3)
+        made = set(calls(lived)) & {"FunctionCreate", "AppPublish", "AppCreate", "ImageGetOrCreate"}
+        assert made == set() and "FunctionUpdateSchedulingParams" in calls(lived)
+        observation = (await seen(lived, deployment)).observation
+        assert observation is not None
+        assert (observation.min_instances, observation.max_instances) == (1, 3)
+
+
+async def test_another_gpu_is_a_new_version_of_the_same_app(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path))
+        await carry_out(lived, deployment, OperationKind.UPDATE, instance_type="H100")
+        changed = await seen(lived, deployment)
+        assert changed.remote_id == deployment.remote_id
+        events = await lived.driver.events(deployment.remote_id)
+        assert [event.message.partition(" · ")[0] for event in events] == ["version 2", "version 1"]
+
+
+async def test_stopped_it_starts_anew_under_its_name_without_the_local_directory(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        source = directory(tmp_path)
+        deployment = await active(lived, source)
+        url = deployment.observation.endpoint_url if deployment.observation else ""
+        await carry_out(lived, deployment, OperationKind.STOP)
+        lived.sandbox.clock.advance(60)
+        stopped = await seen(lived, deployment)
+        assert stopped.status is Status.STOPPED and not await billing(lived)
+        for file in Path(source.reference).iterdir():
+            file.unlink()
+        await carry_out(lived, stopped, OperationKind.START)
+        again = await seen(lived, deployment)
+        assert again.status is not Status.STOPPED
+        assert again.remote_id != deployment.remote_id, "an app that was stopped stays stopped"
+        assert again.observation is not None and again.observation.endpoint_url == url
+
+
+async def test_deleted_nothing_of_it_is_left_and_it_does_not_come_back(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path))
+        await carry_out(lived, deployment, OperationKind.DELETE)
+        lived.sandbox.clock.advance(60)
+        for fresh in (False, True):
+            if fresh:
+                lived._begin()
+            for _ in range(3):
+                gone = await seen(lived, deployment)
+            assert gone.condition is Condition.GONE
+        assert await lived.driver.models() == ()
+        assert not await billing(lived)
+
+
+async def test_what_sleeps_is_not_woken_by_looking_at_it(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path), idle_timeout=60)
+        lived.sandbox.world.data.requests.clear()
+        for _ in range(5):
+            await lived.refresh.tick()
+            lived.sandbox.clock.advance(5)
+        assert asked(lived) == [], "it has answered before: each question would keep it awake"
+        lived.sandbox.clock.advance(120)
+        asleep = await seen(lived, deployment)
+        assert asleep.condition is Condition.ASLEEP and not await billing(lived)
+        for _ in range(5):
+            await lived.refresh.tick()
+            lived.sandbox.clock.advance(60)
+        assert asked(lived) == [] and not await billing(lived)
+
+
+async def test_a_tick_asks_two_lists_however_many_deployments_there_are(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        await active(lived, directory(tmp_path))
+        await lived.refresh.tick()
+        lived.sandbox.world.data.requests.clear()
+        await lived.refresh.tick()
+        assert sorted(calls(lived)) == ["AppList", "TaskList"]
+
+
+async def test_twelve_megabytes_go_up_with_a_moving_count(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        big = write_adapter(tmp_path / "big", rank=256, layers=100)
+        size = sum(size for _, size in read_directory(str(big)).files)
+        assert size > 12_000_000
+        told: list[tuple[int | None, int | None]] = []
+        context = upload_of(lived, replace(directory(tmp_path), reference=str(big)), told)
+        outputs = dict(await lived.driver.act("upload", context))
+        counts = [done for done, _ in told if done is not None]
+        assert counts == sorted(counts) and counts[-1] == size
+        assert len({done for done in counts if 0 < done < size}) > 3, "it moves"
+        await lived.driver.act("verify", replace(context, outputs=outputs))
+
+
+async def test_an_upload_that_is_cut_is_begun_again_and_half_of_it_is_never_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "STALL_SECONDS", 0.3)
+    async with life(tmp_path, "modal") as lived:
+        await lived.fault(match="PUT *", nth=1, times=1, action="reset_before")
+        context = upload_of(lived, directory(tmp_path), [])
+        with pytest.raises(TimedOut) as caught:
+            await lived.driver.act("upload", context)
+        assert caught.value.transient and caught.value.effect is Effect.NONE
+        with pytest.raises(PeftTuiError, match="did not arrive whole"):
+            sizes = {"files": {"adapter_model.safetensors": 17392}}
+            await lived.driver.act("verify", replace(context, outputs=sizes))
+        outputs = dict(await lived.driver.act("upload", context))
+        await lived.driver.act("verify", replace(context, outputs=outputs))
+
+
+async def test_half_an_adapter_is_refused_before_the_deploy(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        arrived = {"files": {"adapter_model.safetensors": 17392}}
+        context = replace(upload_of(lived, directory(tmp_path), []), outputs=arrived)
+        with pytest.raises(PeftTuiError, match="did not arrive whole: 0 of 17392"):
+            await lived.driver.act("verify", context)
+
+
+async def knob(lived: Life, **settings: Any) -> None:
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(f"{lived.sandbox.url}/_sandbox/modal/knobs", json=settings)
+        assert answer.status_code == 200, answer.text
+
+
+async def refused(lived: Life, source: AdapterSource, **settings: Value) -> dict[str, Any]:
+    """How a create ended that cannot come to anything; nothing bills."""
+    deployment = await lived.intend(source, **{**L40S, **settings})
+    operation = await lived.run(deployment)
+    assert operation.state is OperationState.FAILED
+    assert not await billing(lived)
+    error = dict(operation.error or {})
+    assert error["hint"], "there is a next step"
+    return error
+
+
+async def test_an_unknown_gpu_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        error = await refused(lived, directory(tmp_path), instance_type="H1000")
+        assert "Modal has no GPU" in error["message"] and "L40S" in error["hint"]
+        assert not {"AppCreate", "VolumeGetOrCreate", "ImageGetOrCreate"} & set(calls(lived))
+
+
+async def test_a_bad_token_is_said_and_nothing_is_sent_on(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        with pytest.raises(AuthenticationFailed, match="does not accept the token") as caught:
+            await driver_of(lived, MODAL_TOKEN_SECRET="as-wrong").account()
+        assert "MODAL_TOKEN_ID" in caught.value.hint
+        assert not await billing(lived)
+
+
+async def test_two_workspaces_are_two_accounts_and_so_are_two_environments(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        assert (await lived.driver.account()).id == "acme/main"
+        with pytest.raises(ConfigurationInvalid, match="no environment “nowhere”"):
+            await driver_of(lived, MODAL_ENVIRONMENT="nowhere").account()
+
+
+async def test_the_driver_can_be_closed_and_asked_again(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        await lived.driver.account()
+        await ours(lived).close()
+        assert await lived.driver.deployments() == ()
+
+
+async def test_a_call_that_is_given_up_leaves_the_next_one_alone(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        await lived.driver.account()
+        await lived.fault(match="RPC AppList", action="hang")
+        hanging = asyncio.create_task(lived.driver.deployments())
+        while "AppList" not in calls(lived):
+            await asyncio.sleep(0.01)
+        hanging.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await hanging
+        assert await lived.driver.deployments() == ()
