@@ -131,6 +131,18 @@ class PeftTui(App[None]):
     def _begin(self, home: DeploymentsScreen, backend: Backend) -> None:
         """After the first frame: the network, the wizard where it was asked for, what is wrong."""
         self._say_what_is_wrong()
+        if backend.trouble is not None:
+            self.notify(
+                clean_line(
+                    f"{backend.trouble.message} What is shown is what the platforms say; it can be stopped,"
+                    " and nothing is remembered.",
+                    400,
+                ),
+                title="Without the store",
+                severity="error",
+                timeout=3600,
+                markup=False,
+            )
         self.run_worker(self._start(backend), group="start", exit_on_error=False)
         if self._adapter is not None:
             home.open_wizard(self._adapter)

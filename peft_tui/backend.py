@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from peft_tui.clock import Clock, SystemClock
 from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
 from peft_tui.domain.billing import GAP
+from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
 from peft_tui.services.figures import FiguresService
@@ -39,8 +41,12 @@ class Backend:
         directory: Path,
         sandbox: EmbeddedSandbox | None,
         config: Config | None = None,
+        trouble: ConfigurationInvalid | None = None,
     ) -> None:
         self.store = store
+        self.trouble = trouble
+        """Why the store proper cannot be used. Then what the platforms say is shown and can be stopped, and
+        nothing is remembered."""
         self.clock = clock
         self.config = config or Config()
         self._environ = dict(environ)
@@ -50,13 +56,14 @@ class Backend:
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
         store.billing.gap = max(GAP, timedelta(seconds=3 * self.config.refresh_seconds))
-        self.deployments = DeploymentService(store, clock)
+        self.deployments = DeploymentService(store, clock, trouble)
         self.life = LifeService(store, clock)
         self.lookups = Lookups(store)
         self.prompts = Prompts(store, clock, self.config.keep_texts)
         self.figures = FiguresService(store, clock, self.lookups)
         self._directory = directory
         self._crew: Crew | None = None
+        self._room: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     async def open(
@@ -66,16 +73,49 @@ class Backend:
         clock: Clock | None = None,
         sandbox: EmbeddedSandbox | None = None,
         config: Config | None = None,
+        *,
+        or_without: bool = False,
     ) -> Backend:
         """Open the store in `directory`.
 
         Args:
             sandbox: brought up by `prepare` and ended by `close`; it adds to `environ`.
+            or_without: where it cannot be used, go on with one that is forgotten at the end: what bills must
+                be found and stopped all the same. `trouble` says why.
 
         Raises:
             ConfigurationInvalid: the store cannot be used.
         """
-        return cls(await Store.open(directory), environ, clock or SystemClock(), directory, sandbox, config)
+        try:
+            store = await Store.open(directory)
+        except ConfigurationInvalid as error:
+            if not or_without:
+                raise
+            return await cls.without_store(error, environ, clock, sandbox, config)
+        return cls(store, environ, clock or SystemClock(), directory, sandbox, config)
+
+    @classmethod
+    async def without_store(
+        cls,
+        trouble: ConfigurationInvalid,
+        environ: Mapping[str, str],
+        clock: Clock | None = None,
+        sandbox: EmbeddedSandbox | None = None,
+        config: Config | None = None,
+    ) -> Backend:
+        """On a store that is forgotten at the end.
+
+        Raises:
+            ConfigurationInvalid: `trouble`, where there is no room for one either.
+        """
+        try:
+            room = tempfile.TemporaryDirectory(prefix="peft-tui-", ignore_cleanup_errors=True)
+            store = await Store.open(Path(room.name))
+        except (OSError, ConfigurationInvalid):
+            raise trouble from None
+        backend = cls(store, environ, clock or SystemClock(), Path(room.name), sandbox, config, trouble)
+        backend._room = room
+        return backend
 
     async def prepare(self) -> None:
         """Bring up what the workers will talk to, once. The credentials are complete after this."""
@@ -124,6 +164,8 @@ class Backend:
         if self._crew is not None:
             await self._crew.stop()
         await self.store.close()
+        if self._room is not None:
+            self._room.cleanup()
         if self._sandbox is not None:
             await self._sandbox.stop()
 

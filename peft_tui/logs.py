@@ -30,11 +30,17 @@ class _Redacted(logging.Formatter):
 
 def log_to(directory: Path, level: str = "warning") -> Path:
     """Send this program's log to `directory`/peft-tui.log and nothing to the terminal."""
-    path = private_dir(directory) / FILE
+    logger = logging.getLogger("peft_tui")
+    logger.propagate = False
+    path = directory / FILE
+    try:
+        private_dir(directory)
+    except OSError:
+        # A home that cannot be written: what bills must be stopped without a log too.
+        logger.handlers[:] = [logging.NullHandler()]
+        return path
     handler = _PrivateFile(path, maxBytes=1_000_000, backupCount=2, encoding="utf-8", delay=True)
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger = logging.getLogger("peft_tui")
     logger.setLevel(level.upper())
     logger.handlers[:] = [handler]
-    logger.propagate = False
     return path

@@ -21,6 +21,7 @@ from peft_tui.drivers import PLATFORMS
 from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
 from peft_tui.paths import config_dir, data_dir
+from peft_tui.store import StoreError
 
 LIFE_HELP = {
     "stop": "end the billing; what is being created is given up for it",
@@ -35,6 +36,9 @@ COMMANDS = (
 )
 
 DESCRIPTION = "Deploy a LoRA adapter from the terminal it was trained in, and know what it costs."
+WITHOUT_STORE = ("list", "show", "stop")
+"""What is done even where the store cannot be used: to find what bills, and to end it."""
+
 EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
 6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
 
@@ -216,7 +220,9 @@ def _run(args: argparse.Namespace) -> int:
         from peft_tui.app import run as run_application
 
         status = run_application(
-            lambda: Backend.open(directory, environ, sandbox=sandbox, config=settings.config),
+            lambda: Backend.open(
+                directory, environ, sandbox=sandbox, config=settings.config, or_without=True
+            ),
             sandbox=args.sandbox,
             adapter=args.adapter,
             settings=settings,
@@ -235,16 +241,34 @@ async def _command(
     sandbox: EmbeddedSandbox | None,
     config: Config,
 ) -> int:
-    backend = await Backend.open(directory, environ, sandbox=sandbox, config=config)
+    lasting = args.command not in WITHOUT_STORE
+    backend = await Backend.open(directory, environ, sandbox=sandbox, config=config, or_without=not lasting)
     try:
-        await backend.prepare()
-        if args.command == "platforms":
-            from peft_tui.cli.listing import platforms
-
-            return platforms(backend, args)
-        return await _verb(args.command)(backend, args)
+        return await _carry_out(args, backend)
+    except StoreError as error:
+        trouble = ConfigurationInvalid(
+            f"The store in {directory} cannot be used: {error}.",
+            hint="Free some space or mend the file; peft-tui list and stop work without it.",
+        )
+        if lasting or backend.trouble is not None:
+            raise trouble from error
+        await backend.close()
+        backend = await Backend.without_store(trouble, environ, sandbox=sandbox, config=config)
+        return await _carry_out(args, backend)
     finally:
         await backend.close()
+
+
+async def _carry_out(args: argparse.Namespace, backend: Backend) -> int:
+    if backend.trouble is not None:
+        output.talk(f"{backend.trouble.message} {backend.trouble.hint}")
+        output.talk("Going on without it: this is what the platforms say, and nothing is remembered.")
+    await backend.prepare()
+    if args.command == "platforms":
+        from peft_tui.cli.listing import platforms
+
+        return platforms(backend, args)
+    return await _verb(args.command)(backend, args)
 
 
 def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int]]:

@@ -103,6 +103,11 @@ def remote_name(name: str, deployment_id: str, max_length: int = 60) -> str:
     return f"{slug[: max_length - 9].rstrip('-')}-{mark}"
 
 
+def unmarked(name: str) -> str:
+    """The name that a person gave to what has this remote name."""
+    return _MARK.sub("", name)
+
+
 def looks_like_ours(name: str) -> bool:
     """True for a remote name of our making."""
     return bool(_MARK.search(name))

@@ -9,8 +9,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock
-from peft_tui.domain.deployment import Deployment, Origin, remote_name
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
+from peft_tui.domain.deployment import Deployment, Origin, remote_name, unmarked
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PeftTuiError
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
@@ -40,9 +40,11 @@ class Summary:
 class DeploymentService:
     """The verbs on deployments."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, trouble: PeftTuiError | None = None) -> None:
+        """`trouble` is why the store is none that lasts: then nothing that bills is begun."""
         self._store = store
         self._clock = clock
+        self._trouble = trouble
 
     async def problems(self, spec: DeploymentSpec) -> dict[str, str]:
         """What cannot be, by field (`name`, `source`, or a setting's key); empty when it can be asked for."""
@@ -72,6 +74,11 @@ class DeploymentService:
         Raises:
             ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
         """
+        if self._trouble is not None:
+            raise ConfigurationInvalid(
+                f"Nothing is deployed while the store cannot be used: {self._trouble.message}",
+                hint=f"Without it a create could not be kept to once. {self._trouble.hint}",
+            )
         offers, spec = _completed(spec)
         taken = Conflict(
             f"There is a deployment named “{spec.name}” already.",
@@ -115,6 +122,10 @@ class DeploymentService:
             Conflict: several; the message names them.
         """
         named = await self._store.deployments.named(name)
+        if not named:
+            # Made here before the store was lost, or by another one: its name there is ours with a mark.
+            everything = await self._store.deployments.all()
+            named = [d for d in everything if d.origin is Origin.ORPHAN and unmarked(d.remote_name) == name]
         found = [deployment for deployment in named if platform in ("", deployment.platform)]
         ours = [deployment for deployment in found if deployment.origin is Origin.OURS]
         living = [deployment for deployment in ours if not deployment.came_to_nothing]
