@@ -38,6 +38,7 @@ MAX_ERROR = 64 * 1024
 MAX_RESULT_REDIRECTS = 20
 WAKE_POLL_SECONDS = 2.0
 AFTERWARDS_SECONDS = 10.0
+FINISH_SECONDS = 0.25
 CONNECTING = {
     "connection.connect_tcp.started": "began",
     "connection.connect_tcp.complete": "ended",
@@ -65,6 +66,8 @@ class Answer:
         self.at = at
         self.status = response.status_code
         self.connect_seconds = connect
+        # An async generator, as httpx says only in its source.
+        self._body = cast(AsyncGenerator[bytes, None], response.aiter_bytes())
 
     @property
     def is_event_stream(self) -> bool:
@@ -87,9 +90,7 @@ class Answer:
         """
         limits, channel = self._channel.limits, self._channel
         wait, size, end = limits.first_seconds, 0, self.at + limits.total_seconds
-        # An async generator, as httpx says only in its source.
-        body = cast(AsyncGenerator[bytes, None], self._response.aiter_bytes())
-        async with aclosing(body) as parts:
+        async with aclosing(self._body) as parts:
             while True:
                 try:
                     async with asyncio.timeout(wait):
@@ -110,6 +111,13 @@ class Answer:
                 if chunk:
                     yield chunk, at
         yield b"", channel.now()
+
+    async def finish(self) -> None:
+        """Read what is left after the end, for a moment: only then can the connection be used again."""
+        with suppress(TimeoutError, httpx.HTTPError, httpx.StreamError, OSError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                async for _ in self._body:
+                    pass
 
     async def json(self) -> Any:
         """The whole body, parsed.

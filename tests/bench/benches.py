@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from tests.bench.application import starts_full, ticks
+from tests.bench.asking import asking
 from tests.bench.measure import Result, keys_cost, program, starts
 
 Bench = Callable[[int], Awaitable[list[Result]]]
@@ -25,6 +26,7 @@ TABLE_KEYS = {
 BENCHES: list[Bench] = [
     starts_full,
     ticks,
+    asking,
     starts("start, LiveTable of 1,000 rows", program("tables_app", "live", "1000"), "deployment-3", goal=1.3),
     keys_cost(
         "LiveTable against DataTable",

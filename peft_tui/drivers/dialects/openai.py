@@ -93,6 +93,7 @@ async def _stream(
             record.add(event.data)
             if event.data.strip() == "[DONE]":
                 done = True
+                await answer.finish()
                 break
             data = parts.parse(event.data, channel.title)
             if (error := parts.failure(data, channel.title, answer.status)) is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from contextlib import aclosing
 from typing import Any
 
@@ -18,7 +19,8 @@ from peft_tui.domain.errors import (
     ResourceUnavailable,
     TimedOut,
 )
-from peft_tui.domain.inference import AuthHeader, Dialect, PromptRequest, TextPiece, Usage
+from peft_tui.domain.inference import Answered, AuthHeader, Dialect, PromptRequest, TextPiece, Usage
+from peft_tui.drivers import streaming
 from peft_tui.drivers.dialects import openai, speaker
 from peft_tui.drivers.streaming import Channel, Limits
 from peft_tui.drivers.transport import Network
@@ -389,3 +391,39 @@ async def test_without_its_secret_nothing_is_sent() -> None:
     goal = target(Dialect.OPENAI_CHAT, "http://127.0.0.1:9/v1", auth=(AuthHeader("X", "NOT_SET"),))
     with pytest.raises(AuthenticationFailed):
         await Channel.connect(Network(VirtualClock()), Credentials({}), goal, "Acme")
+
+
+async def test_the_connection_is_used_again_after_an_answer() -> None:
+    """Otherwise every request would pay for TLS, and its first text would be later than it is."""
+    body = events(chunk("Hello", "stop"), "[DONE]")
+    framed = f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+    connections: list[int] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            await reader.readexactly(int(length[1]) if length else 0)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n")
+            writer.write(b"Transfer-Encoding: chunked\r\n\r\n" + framed)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    aim = target(Dialect.OPENAI_CHAT, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+    async with channel(aim) as open_channel:
+        connects = []
+        for _ in range(3):
+            asked = speaker(aim.dialect).speak(open_channel, aim, aim.model(), PromptRequest("Hello"))
+            connects += [e.connect_seconds async for e in asked if isinstance(e, Answered)]
+    server.close()
+    assert len(connections) == 1
+    assert [seconds is None for seconds in connects] == [False, True, True]
+
+
+async def test_a_server_that_keeps_talking_after_the_end_is_hung_up_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streaming, "FINISH_SECONDS", 0.01)
+    async with raw_server(sse(events(chunk("Hello", "stop"), "[DONE]"), HANG)) as server:
+        spoken = await ask(target(Dialect.OPENAI_CHAT, f"{server.url}/v1"))
+        assert spoken.finished.reason == "stop"
+        await asyncio.wait_for(server.hung_up.wait(), 5)
