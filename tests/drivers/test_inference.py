@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from peft_tui.domain.inference import Dialect, PromptRequest, Role, Wake
 from peft_tui.domain.operation import OperationState
 from peft_tui.drivers.dialects import speaker
 from peft_tui.drivers.streaming import Channel
+from tests.doubles import until
 from tests.life import Life, at_platform, directory, life
 from tests.spoken import Spoken
 
@@ -62,3 +64,17 @@ async def test_both_ways_give_the_same_text(tmp_path: Path, stream: bool) -> Non
         spoken = await ask(lived, deployment, stream=stream, seed=7)
         again = await ask(lived, deployment, stream=not stream, seed=7)
         assert spoken.text == again.text
+
+
+async def test_who_stops_listening_cancels_the_prediction_at_replicate(tmp_path: Path) -> None:
+    async with life(tmp_path, "replicate") as lived:
+        deployment = await served(lived, at_platform("acme/llm-support"), instance_type="gpu-l40s")
+        lived.sandbox.world.replicate.knobs.prediction_seconds = 600.0
+        asking = asyncio.create_task(ask(lived, deployment))
+        await until(lambda: any("/v1/files/" in r.path for r in lived.sandbox.world.data.requests))
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert lived.sent()[-1].endswith("/cancel")
+        (prediction,) = [p for p in lived.sandbox.world.replicate.predictions.values() if p.canceled_at]
+        assert prediction.deployment and prediction.deployment.startswith("acme/bot")

@@ -188,7 +188,10 @@ class ConsoleScreen(Screen[None]):
     # Asking
 
     def action_send(self) -> None:
-        """Ask, with what the fields say."""
+        """Ask, after the field at hand has taken what was typed before: keys may come in one go."""
+        (self.focused or self).call_later(self._send)
+
+    def _send(self) -> None:
         request = self.query_one(Parameters).request(self._prompt.text)
         if request is None or self._asking:
             return
