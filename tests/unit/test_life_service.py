@@ -1,0 +1,254 @@
+"""What may be asked for when, what is written for it, and what is told before."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from peft_tui.domain.deployment import Deployment, Origin
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict
+from peft_tui.domain.offers import Change
+from peft_tui.domain.operation import OperationKind, OperationState
+from peft_tui.domain.status import Condition, Status, gone
+from peft_tui.drivers import capabilities
+from peft_tui.services.life import LifeService
+from peft_tui.services.previews import preview, total_usd_per_hour
+from peft_tui.services.reasons import why_not, why_not_adopt
+from peft_tui.store import Store
+from tests.doubles import NOON, VirtualClock, deployment, operation, see, seen
+
+STOP, START, UPDATE, DELETE = (
+    OperationKind.STOP,
+    OperationKind.START,
+    OperationKind.UPDATE,
+    OperationKind.DELETE,
+)
+SETTINGS = {**capabilities("together").defaults(), "instance_type": "1xnvidia-h100-80gb", "max_instances": 2}
+
+
+def row(status: Status | None = Status.ACTIVE, **more: Any) -> Deployment:
+    facts = {key: more.pop(key) for key in ("origin", "operation", "start_bounds") if key in more}
+    made = deployment(settings=SETTINGS)
+    bounds = {"min_instances": 1, "max_instances": 2, "billed_instances": 1}
+    if status is Status.STOPPED:
+        bounds = {"min_instances": 0, "max_instances": 0, "billed_instances": 0}
+    observation = None if status is None else seen(status, **{**bounds, **more})
+    return replace(made, spec=replace(made.spec, platform="together"), observation=observation, **facts)
+
+
+def under_way(kind: OperationKind) -> Any:
+    return replace(operation(row()), kind=kind, state=OperationState.RUNNING)
+
+
+class Service:
+    def __init__(self, store: Store) -> None:
+        self.store, self.life = store, LifeService(store, VirtualClock())
+
+    async def added(self, wanted: Deployment) -> str:
+        async with self.store.database.transaction() as transaction:
+            await self.store.deployments.insert(transaction, wanted)
+        if wanted.observation is not None:
+            await see(self.store, wanted.id, wanted.observation, remote_id="ep_1/dep_1")
+        return wanted.id
+
+    async def read(self, identity: str) -> Deployment:
+        found = await self.store.deployments.get(identity)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def service(store: Store) -> Service:
+    return Service(store)
+
+
+@pytest.mark.parametrize(
+    ("deployed", "allowed"),
+    [
+        (row(), {STOP, UPDATE, DELETE}),
+        (row(Status.STOPPED), {START, UPDATE, DELETE}),
+        (row(Status.FAILED, billed_instances=0), {DELETE}),
+        (row(Status.FAILED, billed_instances=1), {STOP, DELETE}),
+        (row(condition=Condition.STOPPING), {STOP, UPDATE, DELETE}),
+        (row(origin=Origin.FOUND), {STOP}),
+        (row(origin=Origin.ORPHAN), {STOP}),
+        (row(operation=under_way(OperationKind.CREATE)), {STOP, UPDATE, DELETE}),
+        (row(operation=under_way(STOP)), {START, DELETE}),
+        (row(Status.STOPPED, operation=under_way(START)), {STOP, UPDATE, DELETE}),
+        (row(operation=under_way(DELETE)), set()),
+    ],
+)
+def test_what_may_be_done_when(deployed: Deployment, allowed: set[OperationKind]) -> None:
+    assert {kind for kind in (STOP, START, UPDATE, DELETE) if not why_not(deployed, kind)} == allowed
+    for kind in {STOP, START, UPDATE, DELETE} - allowed:
+        assert why_not(deployed, kind).endswith("."), "a sentence"
+
+
+def test_what_is_gone_is_left_alone() -> None:
+    nothing = replace(row(), observation=gone(NOON, "deleted"))
+    assert all(why_not(nothing, kind) for kind in (STOP, START, UPDATE, DELETE)) and why_not_adopt(
+        replace(nothing, origin=Origin.FOUND)
+    )
+
+
+class TestStop:
+    async def test_it_is_an_intent_with_the_platform_s_steps(self, service: Service) -> None:
+        identity = await service.added(row())
+        asked = await service.life.stop(identity)
+        assert (asked.kind, asked.state) == (STOP, OperationState.QUEUED)
+        assert [step.key for step in asked.steps] == ["stop", "await_stopped"]
+        with pytest.raises(Conflict, match="being stopped already"):
+            await service.life.stop(identity)
+
+    async def test_what_was_never_sent_ends_at_once_without_a_call(self, service: Service) -> None:
+        wanted = row(None)
+        identity = await service.added(wanted)
+        async with service.store.database.transaction() as transaction:
+            await service.store.operations.insert(transaction, operation(wanted))
+        asked = await service.life.stop(identity)
+        assert (asked.kind, asked.state, asked.steps) == (DELETE, OperationState.DONE, ())
+        operations = await service.store.operations.of_deployment(identity)
+        assert [one.state for one in operations] == [OperationState.DONE, OperationState.CANCELLED]
+        assert await service.store.deployments.all() == []
+        assert not await service.store.deployments.name_is_taken("bot")
+
+    async def test_a_start_that_was_to_follow_is_taken_back_by_a_second_stop(self, service: Service) -> None:
+        identity = await service.added(row())
+        first = await service.life.stop(identity)
+        later = await service.life.start(identity)
+        assert (await service.life.stop(identity)).id == first.id
+        ended = await service.store.operations.get(later.id)
+        assert ended is not None and ended.state is OperationState.CANCELLED
+
+    async def test_two_windows_ask_at_once_and_it_is_one_stop(self, service: Service) -> None:
+        identity = await service.added(row())
+        other = await Store.open(service.store.database.path.parent)
+        try:
+            both = await asyncio.gather(
+                service.life.stop(identity),
+                LifeService(other, VirtualClock()).stop(identity),
+                return_exceptions=True,
+            )
+        finally:
+            await other.close()
+        assert sorted(isinstance(one, Conflict) for one in both) == [False, True]
+        assert len(await service.store.operations.of_deployment(identity)) == 1
+
+
+class TestStart:
+    async def test_it_starts_with_the_last_bounds_that_were_not_nought(self, service: Service) -> None:
+        identity = await service.added(row(min_instances=3, max_instances=7))
+        await see(service.store, identity, row(Status.STOPPED).observation or seen())
+        asked = await service.life.start(identity)
+        assert dict(asked.changes) == {"min_instances": 3, "max_instances": 7}
+
+    async def test_a_create_that_was_given_up_half_way_is_not_started(self, service: Service) -> None:
+        wanted = row(Status.STOPPED)
+        identity = await service.added(wanted)
+        half = replace(operation(wanted), state=OperationState.CANCELLED)
+        async with service.store.database.transaction() as transaction:
+            await service.store.operations.insert(transaction, half)
+        with pytest.raises(Conflict, match="did not get past “make the model”"):
+            await service.life.start(identity)
+
+
+class TestUpdate:
+    async def test_settings_are_different_when_it_is_done_and_not_before(self, service: Service) -> None:
+        identity = await service.added(row())
+        asked = await service.life.update(identity, {"max_instances": "4", "description": "new"})
+        assert dict(asked.changes) == {"max_instances": 4}
+        found = (await service.read(identity)).spec
+        assert (found.max_instances, found.text("description")) == (2, "new")
+
+    async def test_the_bounds_of_what_is_stopped_are_kept_for_its_start(self, service: Service) -> None:
+        identity = await service.added(row(Status.STOPPED))
+        asked = await service.life.update(identity, {"min_instances": "2", "max_instances": "5"})
+        assert (asked.state, dict(asked.changes)) == (OperationState.DONE, {})
+        assert (await service.read(identity)).bounds_to_start == (2, 5)
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"min_instances": "3"}, "min_instances: at most the maximum, 2"),
+            ({"max_instances": ""}, "max_instances: it cannot be empty"),
+            ({"instance_type": "1xb200"}, "instance_type: it is decided when"),
+            ({"timeout": "5"}, "timeout: not supported here"),
+            ({"colour": "red"}, "no setting “colour”"),
+            ({"idle_timeout": "soon"}, "idle_timeout=soon: a whole number"),
+        ],
+    )
+    async def test_what_cannot_be_is_refused_and_nothing_is_written(
+        self, service: Service, changes: dict[str, str], words: str
+    ) -> None:
+        identity = await service.added(row())
+        with pytest.raises(ConfigurationInvalid, match=words):
+            await service.life.update(identity, {"description": "new", **changes})
+        assert (await service.read(identity)).spec.text("description") == ""
+        assert await service.store.operations.of_deployment(identity) == []
+
+    async def test_a_setting_is_taken_away_by_an_empty_text(self, service: Service) -> None:
+        identity = await service.added(row())
+        asked = await service.life.update(identity, {"idle_timeout": ""})
+        assert dict(asked.changes) == {"idle_timeout": ""}
+
+
+class TestAdoptAndCancel:
+    async def test_what_is_adopted_is_ours_with_what_was_seen_of_it(self, service: Service) -> None:
+        found = row(origin=Origin.FOUND, instance_type="1xnvidia-h100-80gb")
+        identity = await service.added(replace(found, spec=replace(found.spec, settings={})))
+        adopted = await service.life.adopt(identity, "mine")
+        assert (adopted.origin, adopted.name) == (Origin.OURS, "mine")
+        wanted = {"instance_type": "1xnvidia-h100-80gb", "min_instances": 1, "max_instances": 2}
+        assert dict(adopted.spec.settings) == wanted
+        with pytest.raises(Conflict, match="managed here already"):
+            await service.life.adopt(identity)
+
+    async def test_a_name_that_is_taken_is_not_adopted(self, service: Service) -> None:
+        await service.added(row())
+        other = replace(row(origin=Origin.FOUND), id="0" * 32, remote_name="other")
+        with pytest.raises(Conflict, match="“bot” already"):
+            await service.life.adopt(await service.added(other))
+
+    async def test_a_delete_is_given_up_until_it_is_sent(self, service: Service) -> None:
+        identity = await service.added(row())
+        asked = await service.life.delete(identity)
+        await service.store.operations.step_sent(asked, asked.steps[0], NOON)
+        given_up = await service.life.cancel(asked.id)
+        assert given_up.given_up and not given_up.state.ended
+
+        wanted = await service.added(replace(row(), id="1" * 32, remote_name="second"))
+        asked = await service.life.delete(wanted)
+        for step in asked.steps:
+            await service.store.operations.step_sent(asked, step, NOON)
+        with pytest.raises(Conflict, match="cannot be taken back"):
+            await service.life.cancel(asked.id)
+
+
+class TestPreview:
+    def test_a_stop_says_what_it_costs_and_what_ends(self) -> None:
+        coming = under_way(UPDATE)
+        told = preview(row(usd_per_hour=Decimal("5.49"), ready_instances=1, operation=coming), STOP)
+        assert (told.usd_per_hour, told.refused, told.gives_up) == (Decimal("5.49"), "", coming)
+        assert [step.key for step in told.steps] == ["stop", "await_stopped"]
+        assert told.stops.startswith("1 instance of bot-")
+
+    def test_an_update_says_old_and_new_and_what_is_kept_here(self) -> None:
+        told = preview(row(), UPDATE, {"max_instances": "4", "description": "x", "scale_target": "8"})
+        lines = [(c.key, c.old, c.new, c.change, c.kept_here) for c in told.changes]
+        assert lines == [
+            ("max_instances", 2, 4, Change.LIVE, False),
+            ("description", None, "x", Change.LIVE, True),
+        ]
+        assert [step.key for step in told.steps] == ["update"] and not told.rolls_out
+
+    def test_several_cost_together_what_is_known(self) -> None:
+        known = preview(row(usd_per_hour=Decimal("1.5")), STOP)
+        assert total_usd_per_hour([known, known, preview(row(), STOP)]) == (Decimal(3), 1)
+
+    def test_what_is_refused_has_no_steps(self) -> None:
+        told = preview(row(), START)
+        assert told.refused == "It is not stopped." and told.steps == ()
