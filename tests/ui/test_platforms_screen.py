@@ -48,7 +48,7 @@ async def at_credentials(
     async with drive(PeftTui(open_backend, sandbox=sandbox), size) as at:
         await at.until(lambda: isinstance(at.app.screen, DeploymentsScreen))
         await at.sees("Nothing is deployed yet")
-        await at.press("c")
+        await at.press("C")
         await at.until(lambda: isinstance(at.app.screen, PlatformsScreen))
         await at.sees("Credentials")
         yield at, made[0]
@@ -61,7 +61,7 @@ async def asked_for(at: Driver, *words: str) -> None:
 
 async def test_where_each_comes_from_is_seen_at_once(tmp_path: Path, open_vault: Open) -> None:
     environ = {"TOGETHER_API_KEY": VALUE, "TOGETHER_BASE_URL": "https://else.example"}
-    async with at_credentials(tmp_path, open_vault(), environ=environ) as (at, _):
+    async with at_credentials(tmp_path, open_vault(), environ=environ, size=(80, 50)) as (at, _):
         await at.sees("Together AI TOGETHER_API_KEY ✓ environment", "v asks the platform whose it is")
         await at.sees("TOGETHER_BASE_URL ✓ environment https://else.example")
         await at.sees("Replicate REPLICATE_API_TOKEN ✖ not set", "https://api.replicate.com, optional")
@@ -214,8 +214,8 @@ async def test_it_is_whole_in_every_size(tmp_path: Path, open_vault: Open, size:
 async def test_a_first_run_leads_to_credentials_or_the_sandbox_in_one_key(tmp_path: Path) -> None:
     app = PeftTui(still_opener(tmp_path, None, None, {}))
     async with drive(app) as at:
-        await at.sees("Nothing is deployed yet.", "c credentials: set, check")
+        await at.sees("Nothing is deployed yet.", "C credentials: set, check")
         await at.sees("b try it all in the sandbox: no account, no bill")
-        assert at.text.index("c  credentials") < at.text.index("n  new deployment")
+        assert at.text.index("C  credentials") < at.text.index("n  new deployment")
         await at.press("b")
         await at.until(lambda: app.wants_sandbox)

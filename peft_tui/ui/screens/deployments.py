@@ -109,7 +109,7 @@ class DeploymentsScreen(LifeScreen):
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
         Binding("f", "cycle_status", "Status", tooltip="Active, deploying, failed, stopped, all."),
-        Binding("c", "credentials", "Credentials", tooltip="Where each key is; set, check.", show=False),
+        Binding("C", "credentials", "Credentials", tooltip="Where each key is; set, check.", show=False),
         Binding("b", "try_sandbox", "Sandbox", tooltip="All of it without an account.", show=False),
         Binding("p", "cycle_platform", "Platform", tooltip="One platform after the other, or all."),
         Binding("e", "errors", "Errors", tooltip="What went wrong in this session, and what to do."),

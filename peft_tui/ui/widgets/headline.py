@@ -105,7 +105,7 @@ def nothing_yet(credentials: Sequence[tuple[str, str, CredentialState]], *, sand
     """
     poor = not sandbox and all(state.missing and state.settled for _, _, state in credentials)
     new, help = ("n", "new deployment"), ("?", "every key")
-    kept, without = ("c", "credentials: set, check"), ("b", "try it all in the sandbox: no account, no bill")
+    kept, without = ("C", "credentials: set, check"), ("b", "try it all in the sandbox: no account, no bill")
     keys = [new, help] if sandbox else [new, kept, without, help]
     if poor:
         # The first thing to do is to get a key in, or to do without.

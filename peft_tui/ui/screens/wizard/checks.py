@@ -12,13 +12,13 @@ from peft_tui.ui.screens.wizard.page import Work
 
 
 def missing_credentials(state: CredentialState) -> str:
-    """`missing: TOGETHER_API_KEY → c sets it, or try --sandbox`"""
+    """`missing: TOGETHER_API_KEY → C sets it, or try --sandbox`"""
     if not state.settled:
         return "reading the keyring…"
     if state.trouble:
-        return f"{state.trouble} → c unlocks it"
+        return f"{state.trouble} → C unlocks it"
     pronoun = "it" if len(state.missing) == 1 else "them"
-    return f"missing: {', '.join(state.missing)} → c sets {pronoun}, or try peft-tui --sandbox"
+    return f"missing: {', '.join(state.missing)} → C sets {pronoun}, or try peft-tui --sandbox"
 
 
 def platform_problem(offers: Capabilities, state: CredentialState) -> str:
@@ -27,7 +27,7 @@ def platform_problem(offers: Capabilities, state: CredentialState) -> str:
         return ""
     names = ", ".join(state.missing)
     return (
-        f"{offers.title} cannot be used without {names}. Press c to set it, "
+        f"{offers.title} cannot be used without {names}. Press C to set it, "
         "or try everything without an account: peft-tui --sandbox"
     )
 

@@ -56,7 +56,7 @@ class WizardScreen(Screen[Deployment | None]):
             "ctrl+s", "deploy", "Deploy", tooltip="Ask for it: from here on it may bill.", id="wizard.deploy"
         ),
         Binding("ctrl+o", "browse", "Browse", tooltip="Pick a directory by keys.", id="wizard.browse"),
-        Binding("c", "credentials", "Credentials", tooltip="Set or check a key.", id="wizard.credentials"),
+        Binding("C", "credentials", "Credentials", tooltip="Set or check a key.", id="wizard.credentials"),
         Binding("y,ctrl+y", "copy", "Copy command", tooltip="The same for a shell.", id="wizard.copy"),
         Binding("ctrl+r", "ask_again", "Ask again", tooltip="Ask anew.", show=False, id="wizard.again"),
         Binding("y", "discard", "Discard", tooltip="Leave and forget what was typed.", id="wizard.discard"),
