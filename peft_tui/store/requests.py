@@ -89,6 +89,16 @@ class Requests:
         rows = await self._db.all(f"{_SELECT} WHERE run_id = ? ORDER BY id", run_id)
         return [_exchange(row) for row in rows]
 
+    async def since(self, deployment_ids: Iterable[str], moment: datetime) -> dict[str, int]:
+        """How many were sent to each of these after `moment`; those without any are left out."""
+        rows = await self._db.all(
+            "SELECT deployment_id, count(*) AS number FROM requests"
+            " WHERE deployment_id IN (SELECT value FROM json_each(?)) AND at > ? GROUP BY deployment_id",
+            json.dumps(list(deployment_ids)),
+            moment.isoformat(),
+        )
+        return {row["deployment_id"]: row["number"] for row in rows}
+
     async def forget(self, ids: Iterable[int]) -> None:
         """Delete the texts for good and take the rows out of the history; what they cost stays counted."""
         wanted = json.dumps(list(ids))

@@ -6,6 +6,7 @@ key → why not? → a sentence … or → confirmation → LifeService → noti
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -47,6 +48,8 @@ class Verb(Enum):
         return None if self in (Verb.ADOPT, Verb.CANCEL) else OperationKind(self.value)
 
 
+LATELY = timedelta(minutes=15)
+"""A deployment that was asked something within this time is one that somebody relies on."""
 _VERBS = {verb.value: verb for verb in Verb}
 
 LIFE_BINDINGS: list[BindingType] = [
@@ -213,7 +216,9 @@ class LifeScreen(Screen[None]):
             asked, write = question.about_cancelling(able), self._give_up
         else:
             previews = [_preview(deployment, verb) for deployment in able]
-            asked = question.asked_about(previews, sums(able), await self._coming(previews))
+            asked = question.asked_about(
+                previews, sums(able), await self._coming(previews), await self._traffic(able)
+            )
             write = _by_id({Verb.STOP: life.stop, Verb.START: life.start, Verb.DELETE: life.delete}[verb])
         return write if await self.app.push_screen_wait(ConfirmScreen(asked)) else None
 
@@ -223,7 +228,7 @@ class LifeScreen(Screen[None]):
         from peft_tui.ui.screens.update import UpdateScreen
 
         if len({deployment.platform for deployment in able}) > 1:
-            self._say("Each platform has settings of its own: mark deployments of one platform.")
+            self._say("Settings are each platform's own: mark those of one.")
             return None
         changes = await self.app.push_screen_wait(UpdateScreen(self._backend, able))
         if not changes:
@@ -257,6 +262,11 @@ class LifeScreen(Screen[None]):
                 return "the price is not known"
             low, high = low + price * bounds[0], high + price * bounds[1]
         return f"{usd(low)}/h" if low == high else f"{usd(low)} – {usd(high)}/h"
+
+    async def _traffic(self, deployments: Sequence[Deployment]) -> dict[str, int]:
+        """How many requests were sent to each of them lately."""
+        lately = self._backend.clock.now() - LATELY
+        return await self._backend.store.requests.since([d.id for d in deployments], lately)
 
     async def _write(
         self, write: Callable[[Deployment], Awaitable[object]], deployment: Deployment, verb: Verb

@@ -149,3 +149,11 @@ async def test_the_history_of_one_is_read_by_its_index(store: Store) -> None:
     )
     said = " ".join(row["detail"] for row in plan)
     assert "requests_by_deployment" in said and "TEMP B-TREE" not in said
+
+
+async def test_requests_are_counted_by_deployment_from_a_moment_on(store: Store) -> None:
+    await store.requests.record([exchange(minute=0), exchange(minute=9), exchange(minute=10)])
+    await store.requests.record([exchange(minute=20, deployment_id=OTHER.id)])
+    lately = NOON + timedelta(minutes=5)
+    assert await store.requests.since([BOT.id, OTHER.id, "unknown"], lately) == {BOT.id: 2, OTHER.id: 1}
+    assert await store.requests.since([BOT.id], NOON + timedelta(minutes=10)) == {}

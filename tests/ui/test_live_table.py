@@ -105,6 +105,34 @@ async def test_equal_rows_refresh_nothing() -> None:
         assert regions == []
 
 
+async def test_a_mark_repaints_its_line_and_stays_with_its_row() -> None:
+    app = Tables(rows(10))
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        with app.refreshed() as regions:
+            app.table.mark({"k2"})
+            await pilot.pause()
+        assert [region.y for region in regions] == [3]
+        assert app.line(3).startswith(" ✓lora-2") and app.line(1).startswith("▸ lora-0")
+        app.table.set_rows(list(reversed(rows(10))))
+        await pilot.pause()
+        assert app.line(8).startswith(" ✓lora-2")
+        app.table.mark(())
+        assert not any("✓" in line for line in app.body())
+
+
+async def test_a_text_that_has_not_the_room_gives_way_to_its_short_form() -> None:
+    columns = [Column("a", "A", 24, minimum=8), Column("b", "B", 8)]
+    words = Cell("stopping, still billing", "warn", "stopping, bills")
+    app = Tables([Row("a", (words, Cell("x")))], columns)
+    async with app.run_test(size=(60, 10)) as pilot:
+        await pilot.pause()
+        assert "stopping, still billing" in app.line(1)
+        await pilot.resize_terminal(34, 10)
+        await pilot.pause()
+        assert "stopping, bills" in app.line(1) and "…" not in app.line(1)
+
+
 async def test_one_changed_cell_refreshes_its_columns_on_its_line() -> None:
     app = Tables(rows(10))
     async with app.run_test() as pilot:

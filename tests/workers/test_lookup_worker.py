@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from peft_tui.credentials import Secret
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
 from peft_tui.domain.money import Price, Provenance
+from peft_tui.domain.event import Event
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -38,6 +40,8 @@ VALUES: list[tuple[Question, Any]] = [
         Question(PLATFORM, Topic.ASSESSMENT, HUB),
         Assessment((Finding(Level.WARNING, "w", "h"),), "base", (GPU,), {"serving=attach": "why"}),
     ),
+    (Question(PLATFORM, Topic.EVENTS, remote_id="ep_1/dep_1"), (Event(NOON, "ready", "info", "READY"),)),
+    (Question(PLATFORM, Topic.LOGS, remote_id="ep_1/dep_1"), ("starting", "ready")),
 ]
 
 
@@ -117,6 +121,21 @@ async def test_each_topic_is_asked_of_whom_it_concerns(desk: Desk) -> None:
     assert (await desk.ask(Question(PLATFORM, Topic.ASSESSMENT, HUB))).value.base_model == "hub/base"
     assert (await desk.ask(Question(PLATFORM, Topic.ASSESSMENT, THERE))).value.base_model == ""
     assert desk.hub.asked == ["acme/support@v2"] * 2
+    events = await desk.ask(Question(PLATFORM, Topic.EVENTS, remote_id="d1"))
+    assert events.value[0].message == "it began"
+    assert (await desk.ask(Question(PLATFORM, Topic.LOGS, remote_id="d1"))).value == ("a line",)
+    assert desk.driver.calls[-2:] == ["events d1", "logs d1"]
+
+
+async def test_what_a_container_prints_is_kept_without_secrets(desk: Desk) -> None:
+    secret = Secret("hf_abcdefghijklmnop0123456789")
+
+    async def logs(remote_id: str, limit: int) -> tuple[str, ...]:
+        return (f"HF_TOKEN={secret.reveal()}", "ready")
+
+    desk.driver.logs = logs  # type: ignore[method-assign]
+    answer = await desk.ask(Question(PLATFORM, Topic.LOGS, remote_id="d1"))
+    assert secret.reveal() not in answer.value[0] and answer.value[1] == "ready"
 
 
 async def test_what_was_found_out_is_announced(desk: Desk) -> None:

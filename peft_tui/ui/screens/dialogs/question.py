@@ -59,25 +59,34 @@ class Question:
         return lines
 
 
-def asked_about(previews: Sequence[Preview], sums: tuple[str, str], coming: str = "") -> Question:
+def asked_about(
+    previews: Sequence[Preview],
+    sums: tuple[str, str],
+    coming: str = "",
+    traffic: Mapping[str, int] | None = None,
+) -> Question:
     """The confirmation of one verb on one or several deployments.
 
     Args:
         previews: of those for which it is possible; all of one kind.
         sums: what all of them cost per hour now, and a note to that.
         coming: what they will cost per hour, where that is another thing.
+        traffic: how many requests were sent to each of them lately, by id.
     """
     kind = previews[0].kind
     word = kind.value.capitalize()
     deployments = [preview.deployment for preview in previews]
     costs = Fact("now", per_hour(sums), "strong" if kind in DESTRUCTIVE else "")
     then = [Fact("then", coming, "strong")] if coming else []
+    if kind in DESTRUCTIVE and (requests := sum((traffic or {}).values())):
+        plural = "" if requests == 1 else "s"
+        then.append(Fact("traffic", f"{requests} request{plural} from here in the last 15 minutes", "warn"))
     if len(previews) > 1:
         return Question(
             f"{word} {len(previews)} deployments?",
             word,
             (costs, *then, *_named(deployments), *_common(previews)),
-            _to_type(kind, deployments),
+            _to_type(kind, deployments, traffic or {}),
             "bad" if kind is OperationKind.DELETE else "warn",
         )
     preview, deployment = previews[0], deployments[0]
@@ -94,7 +103,7 @@ def asked_about(previews: Sequence[Preview], sums: tuple[str, str], coming: str 
         f"{word} {clean_line(deployment.name, 80)} on {clean_line(deployment.platform, 40)}?",
         word,
         tuple(facts),
-        _to_type(kind, deployments),
+        _to_type(kind, deployments, traffic or {}),
         "bad" if kind is OperationKind.DELETE else "warn",
     )
 
@@ -147,11 +156,12 @@ def serves(deployment: Deployment) -> bool:
     return seen.condition not in (Condition.NO_TRAFFIC, Condition.ASLEEP, Condition.GONE)
 
 
-def _to_type(kind: OperationKind, deployments: Sequence[Deployment]) -> str:
-    """A stop can be taken back with a start; a delete of something that serves cannot."""
-    if kind is not OperationKind.DELETE or not any(map(serves, deployments)):
+def _to_type(kind: OperationKind, deployments: Sequence[Deployment], traffic: Mapping[str, int]) -> str:
+    """What somebody relies on is not ended with one key, nor what cannot be had back with a start."""
+    deletes_what_serves = kind is OperationKind.DELETE and any(map(serves, deployments))
+    if not deletes_what_serves and not (kind in DESTRUCTIVE and traffic):
         return ""
-    return deployments[0].name if len(deployments) == 1 else f"delete {len(deployments)}"
+    return deployments[0].name if len(deployments) == 1 else f"{kind.value} {len(deployments)}"
 
 
 def _named(deployments: Sequence[Deployment]) -> list[Fact]:
