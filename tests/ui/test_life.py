@@ -447,9 +447,13 @@ async def test_events_are_asked_for_and_shown_when_they_come(tmp_path: Path) -> 
         (bot,) = await store_of(at).deployments.named("bot")
         asked_for = Question("together", Topic.EVENTS, remote_id=bot.remote_id)
         assert questions == [asked_for]
-        happened = (Event(NOON, "Replica 1 is ready [/x]", "info", "READY"), Event(NOON, "No GPU", "error"))
+        happened = (
+            Event(NOON, "Replica 1 is ready [/x]", "info", "deployment.ready"),
+            Event(NOON, "No GPU", "error"),
+            Event(NOON, "", "info", "deployment.scaled"),
+        )
         await backend.lookups.write(asked_for, NOON, happened)
-        await at.sees("· Replica 1 is ready [/x]", "✖ No GPU")
+        await at.sees("· Replica 1 is ready [/x] deployment.ready", "✖ No GPU", "· deployment.scaled")
         await at.press("r")
         await at.until(lambda: questions == [asked_for] * 2)
 

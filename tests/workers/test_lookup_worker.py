@@ -12,8 +12,8 @@ import pytest
 from peft_tui.credentials import Secret
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
-from peft_tui.domain.money import Price, Provenance
 from peft_tui.domain.event import Event
+from peft_tui.domain.money import Price, Provenance
 from peft_tui.domain.offers import (
     Account,
     Assessment,

@@ -17,6 +17,7 @@ from peft_tui.store.deployments import HistoryLine
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import ORIGIN_WORDS, UNKNOWN
 from peft_tui.ui.widgets.detail import (
+    READABLE,
     Subject,
     clock_words,
     error_lines,
@@ -26,7 +27,7 @@ from peft_tui.ui.widgets.detail import (
     operation_lines,
     urgent_lines,
 )
-from peft_tui.ui.widgets.lines import Line, clipped, shortened, wrapped
+from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 if TYPE_CHECKING:
@@ -134,18 +135,25 @@ def events(known: Known, width: int) -> list[Line]:
     if (lines := _not_there(known, known.events, "events", reason)) or known.events is None:
         return lines
     for event in known.events.value or ():
-        mark, tone = _LEVELS.get(event.level, _LEVELS["info"])
-        head = f"{clock_words(event.at, known.now, known.zone)}  "
-        kind = f"{clean_line(event.kind, 40)}  " if event.kind else ""
-        words = wrapped(clean_line(event.message, 600), width - len(head) - 2, tone if tone != "dim" else "")
-        first, *rest = words
-        lines.append((Cell(head, "dim"), Cell(f"{mark} ", tone), *first))
-        lines += [(Cell(" " * (len(head) + 2)), *line) for line in rest]
-        if kind and kind.strip().lower() not in event.message.lower():
-            lines.append((Cell(" " * (len(head) + 2) + kind, "dim"),))
+        lines += _event(event, known, min(width, READABLE))
     if not lines:
         lines = [(Cell("The platform tells of no event yet.", "dim"),)]
     return [*_heard(known, known.events), *lines]
+
+
+def _event(event: Event, known: Known, width: int) -> list[Line]:
+    """When, what, and at the right edge the platform's own word for it."""
+    mark, tone = _LEVELS.get(event.level, _LEVELS["info"])
+    head = f"{clock_words(event.at, known.now, known.zone)}  "
+    kind, message = clean_line(event.kind, 40), clean_line(event.message, 600)
+    if not message:
+        kind, message = "", kind
+    room = width - len(head) - 2
+    first, *rest = wrapped(message, room, tone if tone != "dim" else "")
+    left = (Cell(head, "dim"), Cell(f"{mark} ", tone), *first)
+    if kind and not rest and width_of(left) + len(kind) + 3 <= width:
+        left = spread(left, (Cell(kind, "dim"),), width)
+    return [left, *((Cell(" " * (len(head) + 2)), *line) for line in rest)]
 
 
 def logs(known: Known, width: int) -> list[Line]:

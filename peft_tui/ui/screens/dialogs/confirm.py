@@ -26,8 +26,8 @@ class ConfirmScreen(ModalScreen[bool]):
     DEFAULT_CSS = (
         SHEET_CSS.replace("$self", "ConfirmScreen")
         + """
-    ConfirmScreen TextField { width: 1fr; height: 1; }
-    ConfirmScreen #type { height: 1; margin: 0 0 1 0; }
+    ConfirmScreen TextField { width: 1fr; height: 1; margin: 0 0 1 0; }
+    ConfirmScreen #type { height: 1; }
     """
     )
 

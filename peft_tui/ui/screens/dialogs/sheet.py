@@ -69,7 +69,7 @@ class Buttons(Block, can_focus=True, inherit_bindings=False):
     def _draw(self, width: int) -> list[Line]:
         cells: list[Cell] = []
         for place, word in enumerate(self._words):
-            here = place == self._place
+            here = place == self._place and self.has_focus
             cells += [Cell("▸ " if here else "  ", "accent"), Cell(f"[ {word} ]", "strong" if here else "")]
             cells.append(Cell("  "))
         return [(*cells, Cell(f"  {self._hint}", "dim"))]
