@@ -130,9 +130,13 @@ class Backend:
         """Start the workers; those whose duty another process has wait for it."""
         await (await self._crew_of_mine()).start()
 
-    async def refresh_once(self) -> None:
-        """Ask every platform that has credentials once, and return when all have answered or failed."""
-        await (await self._crew_of_mine()).refresh_once()
+    async def refresh_once(self, *, figures: bool = False) -> None:
+        """Ask every platform that has credentials once, and return when all have answered or failed.
+
+        Args:
+            figures: what it tells of requests and of its bill, too.
+        """
+        await (await self._crew_of_mine()).refresh_once(figures=figures)
 
     async def answer(self, question: Question) -> Answer[Any]:
         """Have one question answered now, without starting the loops."""
@@ -156,6 +160,7 @@ class Backend:
             crew = await asyncio.to_thread(_load_crew)
             self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
             self._crew.period = float(self.config.refresh_seconds)
+            self._crew.keep_days = self.config.keep_days
             self.prompts.endpoints = self._crew.inference
         return self._crew
 

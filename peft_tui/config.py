@@ -35,6 +35,8 @@ class Config:
     """Seconds between two looks at each platform, 5 at least."""
     keep_texts: bool = True
     """Keep prompts and answers of the test console in the store. Without, only their figures are kept."""
+    keep_days: int = field(default=90, metadata={"least": 1, "most": 3650})
+    """Days that single requests are kept, with their texts. What they come to is kept for good."""
     log_level: str = field(default="warning", metadata={"choices": ("debug", "info", "warning", "error")})
     """How much the log file tells: debug, info, warning, error."""
     keymap: Mapping[str, str] = field(default_factory=dict)

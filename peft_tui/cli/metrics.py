@@ -61,7 +61,7 @@ async def metrics(backend: Backend, args: argparse.Namespace) -> int:
         raise ConfigurationInvalid("A deployment's NAME is needed.", hint="peft-tui list shows them all.")
     since = seconds_of(args.since)
     if not args.cached:
-        await backend.refresh_once()
+        await backend.refresh_once(figures=True)
     deployment = await backend.deployments.find(args.name)
     figures = backend.figures
     course = await figures.course(deployment, await figures.window(deployment, since, POINTS))
@@ -193,7 +193,7 @@ class ScrapePage:
             now = backend.clock.monotonic()
             if self._refresh and (self._asked is None or now - self._asked >= SCRAPE_REFRESH_SECONDS):
                 self._asked = now
-                await backend.refresh_once()
+                await backend.refresh_once(figures=True)
         return export.open_metrics(await everything(backend.figures, await backend.store.deployments.all()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import Adapter, AdapterSource
@@ -19,6 +19,7 @@ from peft_tui.domain.offers import (
     InstanceType,
     PlatformModel,
 )
+from peft_tui.domain.reported import Report
 from peft_tui.domain.spec import DeploymentSpec, Settings
 from peft_tui.domain.status import Observation
 
@@ -63,6 +64,25 @@ class StepContext:
     """Of an update or a start: the settings that are to be different; an empty text takes one away."""
     made: Outputs = field(default_factory=dict)
     """What the steps of its create left, where it was made here: for cleaning up."""
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """A driver whose platform tells figures of its own."""
+
+    metrics_wake: bool
+    """Whether asking a deployment that sleeps would boot it: then it is not asked."""
+
+    async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
+        """What the platform says of some deployments, as few calls as that takes.
+
+        Args:
+            wanted: since when, by remote id. What is told twice is kept once.
+
+        Raises:
+            PeftTuiError: nothing could be had.
+        """
+        ...
 
 
 class Driver(Protocol):

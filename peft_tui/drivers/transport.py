@@ -56,6 +56,10 @@ def origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
+TEXT = "text/plain"
+"""Asked for where an answer is no JSON."""
+
+
 class Network:
     """What all transports of a process share: one connection pool, one TLS context, the hosts' state."""
 
@@ -167,6 +171,11 @@ class Transport:
     ) -> Any:
         """The parsed JSON at `path`, or at an absolute URL of the same origin (a `next` link)."""
         return await self.request("GET", path, params=params, urgency=urgency)
+
+    async def text(self, path: str, urgency: Urgency = Urgency.NORMAL) -> str:
+        """The plain text at `path`, such as Prometheus'."""
+        body = await self.request("GET", path, headers={"Accept": TEXT}, urgency=urgency)
+        return body if isinstance(body, str) else ""
 
     async def request(
         self,
@@ -382,6 +391,8 @@ class Transport:
             host.succeeded()
         if status >= 400:
             raise refused(status, response.headers, body, self._platform, self._network.clock.now(), safe)
+        if not readable and status < 300 and response.request.headers.get("accept") == TEXT:
+            return content.decode("utf-8", "replace")
         if not readable:
             page = content.lstrip()[:1] == b"<"
             raise ConnectionFailed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
@@ -55,10 +57,13 @@ class Reported:
                 ],
             )
 
-    async def last_look(self, deployment_id: str) -> datetime | None:
-        """When the platform was asked for figures of it last."""
-        row = await self._db.one("SELECT at FROM report_looks WHERE deployment_id = ?", deployment_id)
-        return datetime.fromisoformat(row["at"]) if row else None
+    async def looks(self, deployment_ids: Sequence[str]) -> dict[str, datetime]:
+        """When the platform was asked for figures last, by deployment."""
+        rows = await self._db.all(
+            "SELECT deployment_id, at FROM json_each(?) CROSS JOIN report_looks ON deployment_id = value",
+            json.dumps(list(deployment_ids)),
+        )
+        return {row["deployment_id"]: datetime.fromisoformat(row["at"]) for row in rows}
 
     async def told(self, deployment_id: str, begin: datetime, end: datetime) -> Told | None:
         """What the platform says of the time from `begin` to `end`; None where it never said anything."""

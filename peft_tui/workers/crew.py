@@ -16,6 +16,8 @@ from peft_tui.drivers.transport import Network
 from peft_tui.services.lookups import Lookups, Question
 from peft_tui.store import Store
 from peft_tui.workers.duty import Duty
+from peft_tui.workers.figures import PERIOD_SECONDS as FIGURES_SECONDS
+from peft_tui.workers.figures import FiguresWorker
 from peft_tui.workers.inference import InferenceWorker
 from peft_tui.workers.lookups import LookupWorker
 from peft_tui.workers.loop import Loop
@@ -42,9 +44,12 @@ class Crew:
         self._network = Network(clock)
         self.period = PERIOD_SECONDS
         """Between two looks at a platform; taken up when its loop starts."""
+        self.keep_days = 90
+        """How long single requests are kept."""
         self._drivers: dict[str, Driver] = {}
         self._hub: HuggingFace | None = None
         self._loops: dict[str, Loop] = {}
+        self._reporting: dict[str, Loop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stale: set[str] = set()
         self._reopening: asyncio.Task[None] | None = None
@@ -74,15 +79,22 @@ class Crew:
         """Find one thing out and write it down."""
         await self._answering.answer(question)
 
-    async def refresh_once(self) -> None:
-        """One tick a platform, without loops; what another process has the duty for is left to it."""
-        await asyncio.gather(*(self._refresh_once(platform) for platform in PLATFORMS))
+    async def refresh_once(self, *, figures: bool = False) -> None:
+        """One tick a platform, without loops; what another process has the duty for is left to it.
 
-    async def _refresh_once(self, platform: str) -> None:
+        Args:
+            figures: the platforms' own figures too.
+        """
+        await asyncio.gather(*(self._refresh_once(platform, figures) for platform in PLATFORMS))
+
+    async def _refresh_once(self, platform: str, figures: bool) -> None:
         duty = Duty(self._directory, platform)
         try:
             if duty.take():
-                await Refresh(platform, self.driver(platform), self._store, self._clock).tick()
+                driver = self.driver(platform)
+                await Refresh(platform, driver, self._store, self._clock).tick()
+                if figures:
+                    await FiguresWorker(platform, driver, self._store, self._clock, self.keep_days).tick()
         except PeftTuiError as error:
             await self._cannot_serve(platform, error)
         finally:
@@ -94,7 +106,7 @@ class Crew:
             await self._store.platforms.failed(platform, error.as_dict(), self._clock.now())
 
     def refresh_now(self) -> None:
-        for loop in self._loops.values():
+        for loop in (*self._loops.values(), *self._reporting.values()):
             loop.wake()
 
     def driver(self, platform: str) -> Driver:
@@ -152,11 +164,15 @@ class Crew:
             await self._clock.sleep(DUTY_SECONDS)
         loop = Loop(Refresh(platform, driver, self._store, self._clock).tick, self.period, self._clock)
         runner = OperationRunner(platform, driver, self._store, self._clock)
+        reporter = FiguresWorker(platform, driver, self._store, self._clock, self.keep_days)
+        reporting = Loop(reporter.tick, FIGURES_SECONDS, self._clock)
         self._loops[platform] = loop
+        self._reporting[platform] = reporting
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(loop.run())
                 group.create_task(runner.run())
+                group.create_task(reporting.run())
         except ExceptionGroup:
             # A bug, not a platform: the screens go on, and the log has what is needed to mend it.
             log.exception("the workers of %s stopped", platform)

@@ -183,7 +183,7 @@ async def test_a_scrape_asks_the_platforms_at_most_every_thirty_seconds(store: S
 class CountingBackend(StillBackend):
     asked = 0
 
-    async def refresh_once(self) -> None:
+    async def refresh_once(self, *, figures: bool = False) -> None:
         self.asked += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,9 +18,10 @@ from peft_tui.domain.deployment import Deployment as DeploymentValue
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, NotFound, PeftTuiError, TimedOut
 from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.offers import Account, Assessment, Finding, InstanceType, Level, PlatformModel
+from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Observation, Status
 from peft_tui.drivers.hosts import Urgency
-from peft_tui.drivers.predibase import accelerators, inference, notes, states
+from peft_tui.drivers.predibase import accelerators, figures, inference, notes, states
 from peft_tui.drivers.predibase.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.predibase.notes import Note
 from peft_tui.drivers.predibase.steps import NOTHING, STEPS
@@ -75,6 +77,7 @@ class PredibaseDriver:
     """One account at Predibase."""
 
     capabilities = CAPABILITIES
+    metrics_wake = True
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.title = CAPABILITIES.title
@@ -215,6 +218,9 @@ class PredibaseDriver:
         except NotFound:
             # One that is stopped is deleted, and its events with it.
             return ()
+
+    async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
+        return await figures.reports(self, wanted, self._clock.now())
 
     async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
         return ()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
@@ -21,11 +22,12 @@ from peft_tui.domain.offers import (
     Level,
     PlatformModel,
 )
+from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
-from peft_tui.drivers.replicate import inference, states
+from peft_tui.drivers.replicate import figures, inference, states
 from peft_tui.drivers.replicate.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.replicate.steps import NOTHING, STEPS
 from peft_tui.drivers.replicate.verbs import VERBS
@@ -56,6 +58,7 @@ class ReplicateDriver:
     """One account at Replicate."""
 
     capabilities = CAPABILITIES
+    metrics_wake = False
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         # The vendor's clients differ in whether the address ends in /v1.
@@ -180,6 +183,13 @@ class ReplicateDriver:
 
     async def events(self, remote_id: str) -> tuple[Event, ...]:
         return ()
+
+    async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
+        return await figures.reports(self, wanted)
+
+    async def listed(self, path: str, query: Mapping[str, str] | None) -> Any:
+        """A page of a list, as it came."""
+        return await self.http.get(path, query, Urgency.BACKGROUND)
 
     async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
         return ()

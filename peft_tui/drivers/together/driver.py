@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -19,10 +20,11 @@ from peft_tui.domain.offers import (
     InstanceType,
     PlatformModel,
 )
+from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
-from peft_tui.drivers.together import catalog, inference, states
+from peft_tui.drivers.together import catalog, figures, inference, states
 from peft_tui.drivers.together.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
 from peft_tui.drivers.together.verbs import VERBS
@@ -63,6 +65,9 @@ class TogetherDriver:
     """One project at Together AI."""
 
     capabilities = CAPABILITIES
+    metrics_wake = False
+    billing_due: datetime | None = None
+    """When the bill is to be read again."""
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         base = credentials.text("TOGETHER_BASE_URL", HOST).rstrip("/").removesuffix("/v1")
@@ -182,6 +187,9 @@ class TogetherDriver:
         body = await self.http.get(f"/v2/projects/{project.id}/endpoints/{endpoint_id}/events", query)
         page = parse_page(Page, body, "data", self.title)
         return tuple(_event(parse(EventWire, item, self.title), self._clock.now()) for item in page.data)
+
+    async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
+        return await figures.reports(self, wanted, self._clock.now())
 
     async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
         return ()
