@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep, StepState
+from peft_tui.domain.operation import (
+    WATCHED,
+    Operation,
+    OperationKind,
+    OperationState,
+    OperationStep,
+    StepState,
+)
 from peft_tui.redaction import redact
 from peft_tui.store.database import Database, Transaction, error_text
 
@@ -143,6 +150,24 @@ class Operations:
     async def step_pending(self, operation: Operation, step: OperationStep, note: str) -> None:
         """The platform has certainly done nothing: it may be sent afresh."""
         await self._write_step(operation, step, StepState.PENDING, note)
+
+    async def again(self, operation: Operation, key: str, note: str) -> bool:
+        """Begin again with the step `key`: what was done since is done anew. False: there is no such step."""
+        first = next((step.seq for step in operation.steps if step.key == key), None)
+        last = operation.current
+        if first is None or last is None:
+            return False
+        async with self._db.transaction(durable=True) as transaction:
+            # A wait begins anew, or what was observed before would end it.
+            await transaction.connection.execute(
+                "UPDATE operation_steps SET state = ?, finished_at = NULL, outputs = '{}', note = ?,"
+                " started_at = CASE WHEN key IN (SELECT value FROM json_each(?)) THEN NULL"
+                " ELSE started_at END"
+                " WHERE operation_id = ? AND seq BETWEEN ? AND ?",
+                (StepState.PENDING, note, json.dumps(sorted(WATCHED)), operation.id, first, last.seq),
+            )
+            await self._touch(transaction, operation)
+        return True
 
     async def step_failed(self, operation: Operation, step: OperationStep, note: str) -> None:
         await self._write_step(operation, step, StepState.FAILED, note)

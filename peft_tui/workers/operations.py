@@ -42,7 +42,7 @@ from peft_tui.domain.status import Condition, gone
 from peft_tui.drivers.protocol import Driver, StepContext
 from peft_tui.store import Changes, Store, StoreError, Transaction
 from peft_tui.workers.progress import Progress
-from peft_tui.workers.watching import PATIENCE_SECONDS, Watch
+from peft_tui.workers.watching import PATIENCE_SECONDS, AskAgain, Watch
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,11 @@ class OperationRunner:
                 outputs = await self._step(operation, deployment, step, tries)
                 await self._store.operations.step_done(operation, step, outputs, self._clock.now())
         except _GivenUp:
+            return True
+        except AskAgain as doubt:
+            log.warning("operation %s: %s", operation.id, doubt.note)
+            if not await self._store.operations.again(operation, doubt.key, doubt.note):
+                await self._clock.sleep(BACKOFF_MAX_SECONDS)
             return True
         except PeftTuiError as error:
             # What may have been done is looked for, whatever else is wrong; and a stop is not given up

@@ -26,6 +26,20 @@ LAG_SECONDS = 60.0
 """For how long after a start a platform may still tell how it was before."""
 
 
+AGAIN_SECONDS = 60.0
+"""How long the platform may show what was ended as if nothing had been asked; then it is asked again."""
+
+
+class AskAgain(Exception):
+    """What the platform answered and what it shows do not agree."""
+
+    def __init__(self, key: str, note: str) -> None:
+        super().__init__(note)
+        self.key = key
+        """The step to begin again with."""
+        self.note = note
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """One watched step."""
@@ -41,9 +55,8 @@ class Watch:
 
         Raises:
             PlatformFailed: it will not come.
+            AskAgain: it was answered, and the platform shows that it was not done.
         """
-        if self.context.outputs.get("absent") and key == AWAIT_STOPPED:
-            return {}
         reached = {AWAIT_ACTIVE: self._active, AWAIT_STOPPED: self._stopped, AWAIT_GONE: self._gone}[key]
         changed = asyncio.Event()
 
@@ -91,11 +104,24 @@ class Watch:
     async def _stopped(self, deployment: Deployment, since: datetime) -> bool:
         if deployment.condition is Condition.GONE:
             return await self._left_out(deployment, since)
+        absent = bool(self.context.outputs.get("absent"))
+        if absent and deployment.observation is None:
+            return await self._left_out(deployment, since)
         seen = self._seen(deployment, since)
-        return seen is not None and ends_billing(seen)
+        if seen is None:
+            return False
+        if not ends_billing(seen) and seen.condition is not Condition.STOPPING:
+            if absent:
+                raise AskAgain("stop", "the platform said that it is not there, and shows it")
+            if seen.max_instances != 0 and self._untouched(seen, since):
+                raise AskAgain("stop", "the platform shows it as if it had not been stopped")
+        return ends_billing(seen)
 
     async def _gone(self, deployment: Deployment, since: datetime) -> bool:
         if deployment.observation is not None and deployment.condition is not Condition.GONE:
+            seen = self._seen(deployment, since)
+            if seen is not None and self._untouched(seen, since):
+                raise AskAgain("delete", "the platform shows it as if it had not been deleted")
             return False
         return await self._left_out(deployment, since)
 
@@ -103,6 +129,9 @@ class Watch:
         """A list that is younger than the step did not have it: that it is gone is written down only once."""
         health = (await self.store.platforms.all()).get(deployment.platform)
         return health is not None and health.listed_at is not None and health.listed_at > since
+
+    def _untouched(self, seen: Observation, since: datetime) -> bool:
+        return (seen.observed_at - since).total_seconds() > AGAIN_SECONDS
 
     def _seen(self, deployment: Deployment, since: datetime) -> Observation | None:
         """The last observation, if it was made after the step began."""

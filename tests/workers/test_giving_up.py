@@ -220,6 +220,25 @@ async def test_of_one_deployment_one_operation_is_carried_out_at_a_time(bench: B
     assert bench.driver.calls.index("act update") > bench.driver.calls.index("act traffic")
 
 
+async def test_a_platform_that_denies_what_it_then_lists_is_asked_again(bench: Bench) -> None:
+    await begun(bench)
+    outputs = bench.driver.outputs
+    bench.driver.outputs = lambda step, context: (  # type: ignore[method-assign]
+        {"absent": True} if bench.driver.calls.count("act stop") == 1 else outputs(step, context)
+    )
+    await bench.asked(OperationKind.STOP)
+    await see(bench.store, bench.wanted.id, seen(Status.ACTIVE, NOON), remote_id="id-1")
+    async with bench.running():
+        async with asyncio.timeout(20):
+            while bench.driver.calls.count("act stop") < 2:
+                bench.clock._elapsed += 5
+                await see(bench.store, bench.wanted.id, seen(Status.ACTIVE, bench.clock.now()))
+            while not (await bench.read(bench.stop)).state.ended:
+                bench.clock._elapsed += 5
+                await see(bench.store, bench.wanted.id, seen(Status.STOPPED, bench.clock.now()))
+    assert bench.driver.calls.count("act stop") == 2
+
+
 async def test_a_lost_answer_of_a_stop_is_asked_for_again(bench: Bench) -> None:
     await begun(bench)
     bench.driver.will("stop", Lost(), broken())

@@ -14,7 +14,7 @@ from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_GONE, AWAIT_STOPPED, O
 from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.drivers.protocol import StepContext
 from peft_tui.store import Store
-from peft_tui.workers.watching import LAG_SECONDS, Watch, ends_billing
+from peft_tui.workers.watching import AGAIN_SECONDS, LAG_SECONDS, AskAgain, Watch, ends_billing
 from tests.doubles import NOON, PLATFORM, VirtualClock, deployment, finished, intend, see, seen
 
 
@@ -86,13 +86,32 @@ class TestStopped:
 
     async def test_what_the_platform_never_had_is_not_waited_for(self, wait: Wait) -> None:
         await wait.begin(AWAIT_STOPPED, absent=True)
+        assert not await wait.over(), "one answer is not believed before a list says the same"
+        assert await wait.listed(5)
         assert await finished(wait.task) == {}
+
+    async def test_what_is_said_not_to_be_there_and_is_listed_is_stopped_again(self, wait: Wait) -> None:
+        await wait.begin(AWAIT_STOPPED, absent=True)
+        assert await wait.sees(Status.ACTIVE, 5)
+        with pytest.raises(AskAgain) as again:
+            await wait.task
+        assert again.value.key == "stop"
+
+    async def test_what_goes_on_as_if_nothing_had_been_asked_is_asked_again(self, wait: Wait) -> None:
+        await wait.begin(AWAIT_STOPPED)
+        assert not await wait.sees(Status.ACTIVE, AGAIN_SECONDS, max_instances=2)
+        assert not await wait.sees(
+            Status.ACTIVE, AGAIN_SECONDS + 5, max_instances=2, condition=Condition.STOPPING
+        )
+        assert await wait.sees(Status.ACTIVE, AGAIN_SECONDS + 10, max_instances=2)
+        with pytest.raises(AskAgain):
+            await wait.task
 
     async def test_a_long_wait_says_so(self, wait: Wait) -> None:
         await wait.begin(AWAIT_STOPPED, patience=60.0)
-        await wait.sees(Status.ACTIVE, 5)
+        await wait.sees(Status.ACTIVE, 5, condition=Condition.STOPPING)
         assert wait.notes[-1] == "still billing until the platform says stopped"
-        await wait.sees(Status.ACTIVE, 65)
+        await wait.sees(Status.ACTIVE, 65, condition=Condition.STOPPING)
         assert wait.notes[-1].startswith("This takes longer than 1m: the platform says ACTIVE. It bills")
 
     async def test_a_clock_that_was_set_back_does_not_make_it_wait_for_ever(self, wait: Wait) -> None:
