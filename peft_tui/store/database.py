@@ -52,7 +52,8 @@ class Changes:
 
 def error_text(error: Mapping[str, Any]) -> str:
     """An error as it is kept: what a platform quotes of a request may hold the key it was sent with."""
-    return redact(json.dumps(dict(error)))
+    # Each text by itself: of the JSON a pattern could take a backslash, and what is left is none.
+    return json.dumps({key: redact(value) if isinstance(value, str) else value for key, value in error.items()})
 
 
 @dataclass(slots=True)
@@ -184,17 +185,19 @@ class Database:
         """Announce what another process wrote since the last look. Cheap when nobody did."""
         version = await self._read_data_version()
         if version != self._data_version:
-            self._data_version = version
             await self.announce()
+            self._data_version = version
 
     async def announce(self) -> None:
-        """Tell the listeners what changed since they were told last."""
+        """Tell the listeners what changed since they were told last.
+
+        Whoever announces may be cancelled: only what was told counts as told, and the next look tells the rest.
+        """
         async with self._announcing:
             since = self._announced
             row = await self.one("SELECT revision FROM clockwork")
             if row is None or row["revision"] == since:
                 return
-            self._announced = row["revision"]
             deployments = await self.all("SELECT id FROM deployments WHERE revision > ?", since)
             platforms = await self.all("SELECT platform FROM platforms WHERE revision > ?", since)
             requests: list[sqlite3.Row] = []
@@ -202,8 +205,8 @@ class Database:
                 requests = await self.all(
                     "SELECT DISTINCT deployment_id FROM requests WHERE id > ?", self._announced_request
                 )
-                self._announced_request = last
             catalog = await self.all("SELECT platform, topic, subject FROM catalog WHERE revision > ?", since)
+            self._announced, self._announced_request = row["revision"], last
         changes = Changes(
             frozenset(row["id"] for row in deployments),
             frozenset(row["platform"] for row in platforms),

@@ -186,6 +186,64 @@ class TestTransaction:
             Changes(catalog=frozenset({("together", "models", "")})),
         ]
 
+    @pytest.mark.parametrize("word", ["SELECT revision", "SELECT id FROM deployments", "SELECT platform, topic"])
+    async def test_what_a_cancelled_task_wrote_is_told_by_the_next_look(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, word: str
+    ) -> None:
+        """A stop that a closing screen asked for must not wait until something else is written."""
+        changes = heard(store)
+        everything, held = Database.all, asyncio.Event()
+
+        async def holding(database: Database, sql: str, *more: object) -> list[sqlite3.Row]:
+            if sql.startswith(word):
+                held.set()
+                await asyncio.Event().wait()
+            return await everything(database, sql, *more)
+
+        monkeypatch.setattr(Database, "all", holding)
+        wanted = deployment("bot")
+
+        async def write() -> None:
+            async with store.database.transaction() as transaction:
+                await store.deployments.insert(transaction, wanted)
+
+        writing = asyncio.create_task(write())
+        await held.wait()
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
+        monkeypatch.setattr(Database, "all", everything)
+        assert changes == []
+        await store.database.notice_others()
+        assert changes == [Changes(frozenset({wanted.id}))]
+
+    async def test_a_look_that_was_cancelled_is_made_again(
+        self, store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        changes = heard(store)
+        identity = await add(other, "bot")
+        announce, held = Database.announce, asyncio.Event()
+
+        async def holding(database: Database) -> None:
+            held.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Database, "announce", holding)
+        looking = asyncio.create_task(store.database.notice_others())
+        await held.wait()
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        monkeypatch.setattr(Database, "announce", announce)
+        await store.database.notice_others()
+        assert changes == [Changes(frozenset({identity}))]
+
+    async def test_an_error_that_quotes_a_signed_address_can_be_read_again(self, store: Store) -> None:
+        """Redacted as JSON it lost the backslash before the closing quote, and no row could be read."""
+        said = 'PUT "https://files.example/a?X-Amz-Signature=deadbeefcafe" failed'
+        await store.platforms.failed("together", {"kind": "platform", "message": said, "status": 403}, NOON)
+        error = (await store.platforms.all())["together"].error
+        assert error is not None and error["status"] == 403
+        assert error["message"] == 'PUT "https://files.example/a?X-Amz-Signature=[redacted]" failed'
+
     async def test_an_error_takes_everything_back_and_nobody_is_told(self, store: Store) -> None:
         changes = heard(store)
         with pytest.raises(RuntimeError):
