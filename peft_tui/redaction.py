@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 MARK = "[redacted]"
@@ -23,7 +24,9 @@ _PATTERNS = re.compile(
     # The vendors' own prefixes; what precedes must not be a word that merely ends like one.
     r"(?<![A-Za-z0-9_])(?:hf_|r8_|pb_|tgp_v\d_)[A-Za-z0-9_-]{16,}"
     r"|(?<![A-Za-z0-9-])(?:ak|as|wk|ws)-[A-Za-z0-9]{16,}"
-    r"|(?i:(?<=bearer )|(?<=bearer%20)|(?<=basic ))[A-Za-z0-9._~+/=-]{8,}"
+    # Not “a basic understanding”: a digit, a sign or capitals within make it no word.
+    r"|(?i:(?<=bearer )|(?<=bearer%20)|(?<=basic ))"
+    r"(?=[A-Za-z.~+/-]*(?:[0-9_=]|[a-z][A-Z][A-Za-z]*[a-z][A-Z]))[A-Za-z0-9._~+/=-]{8,}"
     # Signed addresses: whoever has the signature has the file.
     r"|(?i:(?<=x-amz-signature=)|(?<=x-amz-security-token=)|(?<=x-amz-credential=)|(?<=x-goog-signature=)"
     r"|(?<=[?&]signature=)|(?<=[?&]sig=))[^&\s\"'<>]{8,}"
@@ -102,3 +105,18 @@ _OURS = Redactor()
 learn = _OURS.learn
 redact = _OURS.redact
 masked = _OURS.masked
+
+
+def redacted(data: Any) -> Any:
+    """A document with each of its texts redacted.
+
+    Before it is written as JSON or CSV: in those a pattern could take the backslash or the comma behind it,
+    and what is left would be none.
+    """
+    if isinstance(data, str):
+        return redact(data)
+    if isinstance(data, Mapping):
+        return {key: redacted(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [redacted(value) for value in data]
+    return data

@@ -12,7 +12,7 @@ from peft_tui.cli.output import data, line
 from peft_tui.config import Settings
 from peft_tui.credentials import Credentials, Vault
 from peft_tui.doctor import Level, examine_everything
-from peft_tui.redaction import redact
+from peft_tui.redaction import redact, redacted
 
 _MARKS = {Level.GOOD: "✓", Level.NOTE: "!", Level.BAD: "✖"}
 
@@ -26,7 +26,7 @@ async def doctor(
     found = await examine_everything(directory, config, settings, credentials, environ)
     worst = Level.BAD if any(f.level is Level.BAD for f in found) else Level.GOOD
     if args.json:
-        data({"ok": worst is Level.GOOD, "findings": [asdict(finding) for finding in found]})
+        data({"ok": worst is Level.GOOD, "findings": redacted([asdict(finding) for finding in found])})
         return int(worst is Level.BAD)
     area = ""
     for finding in found:

@@ -16,6 +16,7 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.metrics import Course
 from peft_tui.domain.money import usd
+from peft_tui.redaction import redacted
 from peft_tui.services import export
 from peft_tui.services.figures import FiguresService
 
@@ -67,7 +68,7 @@ async def metrics(backend: Backend, args: argparse.Namespace) -> int:
     course = await figures.course(deployment, await figures.window(deployment, since, POINTS))
     kind = "json" if args.json else args.format
     if kind == "json":
-        data(export.as_json(deployment, course))
+        data(redacted(export.as_json(deployment, course)))
     elif kind in ("csv", "prometheus"):
         sys.stdout.write(export.document(kind, deployment, course, backend.clock.now()))
     else:

@@ -15,7 +15,7 @@ from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation
 from peft_tui.domain.status import GLYPHS
-from peft_tui.redaction import redact
+from peft_tui.redaction import redact, redacted
 from peft_tui.services.figures import Brief
 from peft_tui.text import clean, clean_line
 
@@ -46,7 +46,7 @@ def talk(text: str) -> None:
 def failure(error: PeftTuiError, as_json: bool) -> int:
     """Say what went wrong; the exit status that belongs to it."""
     if as_json:
-        data({"error": json.loads(redact(json.dumps(error.as_dict())))})
+        data({"error": redacted(error.as_dict())})
     else:
         talk(f"peft-tui: {error.message}")
         if error.hint:

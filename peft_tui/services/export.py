@@ -23,7 +23,8 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.metrics import Course, Figures
 from peft_tui.domain.status import Status
 from peft_tui.domain.tally import Tally
-from peft_tui.redaction import redact
+from peft_tui.redaction import redact, redacted
+from peft_tui.services.csv_cells import cell
 
 SECONDS = (
     *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
@@ -33,7 +34,6 @@ SECONDS = (
 TOKENS = tuple(float(4**power) for power in range(14))
 SUFFIXES = {"csv": "csv", "json": "json", "prometheus": "prom", "svg": "svg"}
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
 def document(kind: str, deployment: Deployment, course: Course, now: datetime) -> str:
@@ -41,7 +41,7 @@ def document(kind: str, deployment: Deployment, course: Course, now: datetime) -
     if kind == "csv":
         return as_csv(deployment, course)
     if kind == "json":
-        return redact(json.dumps(as_json(deployment, course), indent=2, default=_plain) + "\n")
+        return json.dumps(redacted(as_json(deployment, course)), indent=2, default=_plain) + "\n"
     return open_metrics([(deployment, course.figures)])
 
 
@@ -202,17 +202,8 @@ def as_csv(deployment: Deployment, course: Course) -> str:
     writer.writerow(("deployment", "platform", "seconds", *columns))
     for point in document["points"]:
         cells = [deployment.name, deployment.platform, course.step, *(point[column] for column in columns)]
-        writer.writerow([_cell(cell) for cell in cells])
-    return redact(out.getvalue())
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    text = str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(_RISKY) else text
+        writer.writerow(map(cell, cells))
+    return out.getvalue()
 
 
 # Prometheus
@@ -267,7 +258,7 @@ def open_metrics(found: Sequence[tuple[Deployment, Figures]]) -> str:
             hourly.add("", own, figures.usd_per_hour)
         if figures.bill.known:
             unknown.add("", own, round(figures.bill.unknown_s))
-    return redact("".join(family.text() for family in families) + "# EOF\n")
+    return "".join(family.text() for family in families) + "# EOF\n"
 
 
 class _Family:
@@ -320,7 +311,7 @@ def _labels(deployment: Deployment) -> dict[str, str]:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return redact(text).replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
 def _number(value: float | Decimal) -> str:

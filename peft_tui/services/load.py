@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,10 +25,13 @@ from peft_tui.domain.measure import Measured, Outcome, Source, cost, tokens_of
 from peft_tui.domain.money import Price, usd
 from peft_tui.domain.request import Exchange
 from peft_tui.services.prompts import Prompts, Question, check_sendable, problems
+from peft_tui.store import StoreError
+
+log = logging.getLogger(__name__)
 
 MAX_REQUESTS = 100_000
 MAX_CONCURRENCY = 256
-MAX_RATE = 1000.0
+MIN_RATE, MAX_RATE = 0.001, 1000.0
 WRITE_SECONDS = 0.25
 """Between two writes to the store: many requests, one transaction."""
 HOPELESS = 20
@@ -62,10 +66,10 @@ class LoadPlan:
             return f"requests: 1 to {MAX_REQUESTS:,}"
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
             return f"concurrency: 1 to {MAX_CONCURRENCY}"
-        if self.rate is not None and not 0 < self.rate <= MAX_RATE:
-            return f"rate: more than 0, at most {MAX_RATE:g} a second"
-        if self.cap_usd is not None and self.cap_usd <= 0:
-            return "the cap must be more than nothing"
+        if self.rate is not None and not MIN_RATE <= self.rate <= MAX_RATE:
+            return f"rate: {MIN_RATE:g} to {MAX_RATE:g} a second"
+        if self.cap_usd is not None and not (self.cap_usd.is_finite() and self.cap_usd > 0):
+            return "the cap must be an amount of more than nothing"
         return ""
 
 
@@ -205,6 +209,7 @@ class _Runner:
         self._clock = clock
         self._listen = listen
         self._unwritten: list[Exchange] = []
+        self._writing = asyncio.Lock()
         self._next = 0
         self._reserved = Decimal(0)
         self._settled = Decimal(0)
@@ -224,11 +229,11 @@ class _Runner:
         guard = asyncio.create_task(self._guard_time())
         try:
             if self._plan.rate:
-                await self._open_loop(self._plan.rate)
+                lanes = [asyncio.create_task(self._open_loop(self._plan.rate))]
             else:
                 lanes = [asyncio.create_task(self._lane()) for _ in range(self._plan.concurrency)]
-                self._asking.update(lanes)
-                _raise_bugs(await asyncio.gather(*lanes, return_exceptions=True))
+            self._asking.update(lanes)
+            _raise_bugs(await asyncio.gather(*lanes, return_exceptions=True))
         finally:
             for task in (guard, writing, *self._asking):
                 task.cancel()
@@ -258,7 +263,8 @@ class _Runner:
             task = asyncio.create_task(send(request, intended))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
-        _raise_bugs(await asyncio.gather(*self._asking, return_exceptions=True))
+        sent = [task for task in self._asking if task is not asyncio.current_task()]
+        _raise_bugs(await asyncio.gather(*sent, return_exceptions=True))
 
     def _take(self) -> PromptRequest | None:
         """The next request, unless that is all, or it might go beyond the cap."""
@@ -323,12 +329,19 @@ class _Runner:
     async def _write_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(WRITE_SECONDS)
-            await self._write()
+            try:
+                # Cancelled at the end of the run, it is written all the same, and once.
+                await asyncio.shield(self._write())
+            except StoreError:
+                log.exception("a load run cannot be written down yet")
 
     async def _write(self) -> None:
-        if self._unwritten:
-            written, self._unwritten = self._unwritten, []
-            await self._prompts.record(written)
+        """Write what is not written; what could not be is kept for the next time."""
+        async with self._writing:
+            count = len(self._unwritten)
+            if count:
+                await self._prompts.record(self._unwritten[:count])
+                del self._unwritten[:count]
 
 
 def _raise_bugs(results: Sequence[BaseException | None]) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from peft_tui.domain.figures import METHOD, Percentile
 from peft_tui.domain.request import Exchange
-from peft_tui.redaction import redact
+from peft_tui.redaction import redacted
+from peft_tui.services.csv_cells import cell
 from peft_tui.services.load import LoadReport, LoadRun
 
 COLUMNS = (
@@ -17,8 +18,6 @@ COLUMNS = (
     *("first_text_s", "total_s", "per_token_s", "tokens_in", "tokens_out", "tokens_per_second"),
     *("tokens_source", "cost_usd", "cost_basis", "reason"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of one."""
 
 
 def as_csv(load: LoadRun) -> str:
@@ -27,12 +26,12 @@ def as_csv(load: LoadRun) -> str:
     writer.writerow(COLUMNS)
     for number, exchange in enumerate(load.exchanges, 1):
         row = line(number, exchange)
-        writer.writerow([defused(row[column]) for column in COLUMNS])
-    return redact(out.getvalue())
+        writer.writerow([cell(row[column]) for column in COLUMNS])
+    return out.getvalue()
 
 
 def as_json(load: LoadRun) -> str:
-    return redact(json.dumps(document(load), indent=2))
+    return json.dumps(redacted(document(load)), indent=2)
 
 
 def document(load: LoadRun) -> dict[str, Any]:
@@ -96,15 +95,6 @@ def line(number: int, exchange: Exchange) -> dict[str, Any]:
         "cost_basis": exchange.cost.basis.value or None,
         "reason": exchange.reason or None,
     }
-
-
-def defused(value: object) -> object:
-    """A cell that is text whatever it begins with."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return value
 
 
 def _percentile(found: Percentile) -> dict[str, Any]:

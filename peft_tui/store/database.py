@@ -23,7 +23,7 @@ import aiosqlite
 
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import private_dir
-from peft_tui.redaction import redact
+from peft_tui.redaction import redacted
 from peft_tui.store.migrations import migrate
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ class Changes:
 
 def error_text(error: Mapping[str, Any]) -> str:
     """An error as it is kept: what a platform quotes of a request may hold the key it was sent with."""
-    # Each text by itself: of the JSON a pattern could take a backslash, and what is left is none.
-    return json.dumps({key: redact(value) if isinstance(value, str) else value for key, value in error.items()})
+    return json.dumps(redacted(error))
 
 
 @dataclass(slots=True)
@@ -191,7 +190,7 @@ class Database:
     async def announce(self) -> None:
         """Tell the listeners what changed since they were told last.
 
-        Whoever announces may be cancelled: only what was told counts as told, and the next look tells the rest.
+        Whoever announces may be cancelled: what was not told yet is told at the next look.
         """
         async with self._announcing:
             since = self._announced

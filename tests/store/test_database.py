@@ -186,7 +186,9 @@ class TestTransaction:
             Changes(catalog=frozenset({("together", "models", "")})),
         ]
 
-    @pytest.mark.parametrize("word", ["SELECT revision", "SELECT id FROM deployments", "SELECT platform, topic"])
+    @pytest.mark.parametrize(
+        "word", ["SELECT revision", "SELECT id FROM deployments", "SELECT platform, topic"]
+    )
     async def test_what_a_cancelled_task_wrote_is_told_by_the_next_look(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, word: str
     ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -16,12 +17,15 @@ from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, P
 from peft_tui.domain.inference import InferenceTarget, PromptRequest, TokenPrice, Usage, Wake
 from peft_tui.domain.measure import Source
 from peft_tui.domain.money import Price
+from peft_tui.domain.request import Exchange
 from peft_tui.domain.status import Observation, Status
+from peft_tui.services import load as module
+from peft_tui.services.csv_cells import cell
 from peft_tui.services.load import LoadPlan, LoadRun, preview, prompts_of, run
-from peft_tui.services.load_files import as_csv, as_json, defused
+from peft_tui.services.load_files import as_csv, as_json
 from peft_tui.services.prompts import Prompts
 from peft_tui.services.wording import bars, report
-from peft_tui.store import Store
+from peft_tui.store import Store, StoreError
 from tests.doubles import NOON, TARGET, VirtualClock, deployment
 from tests.endpoints import Say, ScriptedEndpoints
 
@@ -52,7 +56,8 @@ class Bench:
         load = LoadRun(plan)
         running = asyncio.create_task(run(self.prompts, BOT, aim, aim.models[0], load, self.clock))
         while not running.done():
-            await self.clock.advance(0.05)
+            # Where only the store is waited for, which takes real time, none passes here.
+            await (self.clock.advance(0.05) if self.clock.sleepers else asyncio.sleep(0))
         return await running
 
 
@@ -128,6 +133,14 @@ async def test_a_cap_by_time_cancels_what_is_under_way(bench: Bench) -> None:
     assert load.report().cancelled == 4
     assert bench.endpoints.open == 0
     assert "instance time" in load.stopped
+
+
+async def test_a_cap_by_time_ends_a_slow_rate_too(bench: Bench) -> None:
+    """The next request would be due in sixteen minutes."""
+    load = await bench.run(plan(3, 4, rate=0.001, cap_usd=Decimal("0.01")), target())
+    assert load.began is not None and load.ended is not None
+    assert 5.0 <= load.ended - load.began < 15.0
+    assert load.done == 1 and "instance time" in load.stopped
 
 
 async def test_a_cap_without_a_price_cannot_hold_and_nothing_is_sent(bench: Bench) -> None:
@@ -240,10 +253,71 @@ async def test_a_file_holds_every_request_no_formula_and_no_key(bench: Bench) ->
     assert document["loop"] == "closed" and document["total_s"][0]["needs_n"] == 6
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
-def test_a_cell_is_text_whatever_it_begins_with(cell: str) -> None:
-    assert defused(cell) == f"'{cell}"
-    assert defused("plain") == "plain" and defused(None) == "" and defused(-1.5) == -1.5
+async def test_an_error_that_quotes_a_signed_address_breaks_no_file(bench: Bench) -> None:
+    """Redacted as a whole, the file lost the comma or the backslash behind the signature."""
+    signed = PlatformFailed('GET "https://files.example/a?sig=deadbeefcafe" failed')
+    bare = PlatformFailed("GET https://files.example/a?sig=deadbeefcafe")
+    turns = iter((signed, bare))
+    bench.endpoints.answer = lambda request, model: Say((), error=next(turns))
+    load = await bench.run(plan(2, 1), target())
+    wanted = [
+        'GET "https://files.example/a?sig=[redacted]" failed',
+        "GET https://files.example/a?sig=[redacted]",
+    ]
+    rows = list(csv.DictReader(io.StringIO(as_csv(load))))
+    assert [row["error"] for row in rows] == wanted
+    assert {row["outcome"] for row in rows} == {"failed"} and rows[1]["tokens_in"] == ""
+    assert [row["error"] for row in json.loads(as_json(load))["results"]] == wanted
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_a_cell_is_text_whatever_it_begins_with(text: str) -> None:
+    assert cell(text) == f"'{text}"
+    assert cell("plain") == "plain" and cell(None) == "" and cell(-1.5) == "-1.5"
+
+
+async def test_what_is_being_written_when_the_run_ends_is_written_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last request ends while the ones before it are on their way to the disk."""
+    record, held = bench.prompts.record, asyncio.Event()
+
+    async def slow(exchanges: Sequence[Exchange]) -> list[int]:
+        held.set()
+        await asyncio.sleep(0.02)
+        return await record(exchanges)
+
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(bench.prompts, "record", slow)
+    load = await bench.run(plan(3, 1), target())
+    assert held.is_set() and load.done == 3
+    assert len(await bench.store.requests.of_run(load.run_id)) == 3
+
+
+async def test_a_store_that_is_busy_for_a_moment_loses_no_row(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, failures = bench.prompts.record, iter([True, True])
+
+    async def locked_at_first(exchanges: Sequence[Exchange]) -> list[int]:
+        if next(failures, False):
+            raise StoreError("database is locked")
+        return await record(exchanges)
+
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(bench.prompts, "record", locked_at_first)
+    load = await bench.run(plan(6, 2), target())
+    assert len(await bench.store.requests.of_run(load.run_id)) == 6
+
+
+@pytest.mark.parametrize("cap", ["NaN", "sNaN", "Infinity", "-1", "0"])
+def test_a_cap_that_is_no_amount_is_refused(cap: str) -> None:
+    assert "cap" in plan(cap_usd=Decimal(cap)).problem()
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1e-300, 1e300, float("nan"), float("inf")])
+def test_a_rate_that_no_run_can_have_is_refused(rate: float) -> None:
+    assert "rate" in plan(rate=rate).problem()
 
 
 def test_bars_show_a_slow_one_among_quick_ones() -> None:

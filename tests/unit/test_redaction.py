@@ -88,6 +88,8 @@ def test_what_looks_like_a_vendor_s_key_goes_although_nobody_told_it(secret: str
     ("text", "secret"),
     [
         ("Authorization: Bearer abc.def-ghi_123", "abc.def-ghi_123"),
+        ("'authorization': 'Basic dXNlcjpwYXNz'", "dXNlcjpwYXNz"),
+        ("authorization: basic dXNlcjpzZWNyZXQ=", "dXNlcjpzZWNyZXQ="),
         ("https://s3/x?X-Amz-Signature=0f1e2d3c4b5a&X-Amz-Date=2026", "0f1e2d3c4b5a"),
         ("https://s3/x?X-Amz-Security-Token=IQoJb3JpZ2lu", "IQoJb3JpZ2lu"),
         ("https://storage/x?Expires=1&Signature=abcdefghij%3D", "abcdefghij%3D"),
@@ -109,6 +111,7 @@ def test_what_signs_a_request_goes(text: str, secret: str) -> None:
         "peft-task-classification-1f3a9c2b was deployed",
         "news-summariser-of-the-whole-week",
         "the bearer of this letter",
+        "The bearer instrument, and a basic understanding of basic JavaScript. Basic building-blocks.",
         "hf_token is not set",
     ],
 )
