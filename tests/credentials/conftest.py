@@ -65,12 +65,12 @@ Open = Callable[..., Vault]
 def open_vault(tmp_path: Path, keyring: FakeKeyring) -> Open:
     """A vault as a new process opens it, on the same directory and keyring."""
 
-    def opened(*, without_keyring: bool = False, passphrase: str = "") -> Vault:
+    def opened(*, without_keyring: bool = False, passphrase: str = "", seconds: float = 10.0) -> Vault:
         def backend() -> FakeKeyring:
             if without_keyring:
                 raise type("NoKeyringError", (RuntimeError,), {})("no backend")
             return keyring
 
-        return Vault(tmp_path / "config", Ring(backend, seconds=0.2), passphrase=passphrase, cost=CHEAP)
+        return Vault(tmp_path / "config", Ring(backend, seconds=seconds), passphrase=passphrase, cost=CHEAP)
 
     return opened

@@ -61,7 +61,7 @@ class TestKeyring:
         self, open_vault: Open, keyring: FakeKeyring
     ) -> None:
         keyring.hangs = True
-        vault = open_vault()
+        vault = open_vault(seconds=0.1)
         assert await vault.put("A_KEY", Secret(VALUE)) is Place.SESSION
         calls = keyring.calls
         rungs = {rung.place: rung for rung in await vault.rungs()}

@@ -64,7 +64,9 @@ async def test_where_each_comes_from_is_seen_at_once(tmp_path: Path, open_vault:
     async with at_credentials(tmp_path, open_vault(), environ=environ, size=(80, 50)) as (at, _):
         await at.sees("Together AI TOGETHER_API_KEY ✓ environment", "v asks the platform whose it is")
         await at.sees("TOGETHER_BASE_URL ✓ environment https://else.example")
-        await at.sees("Replicate REPLICATE_API_TOKEN ✖ not set", "https://api.replicate.com, optional")
+        await at.sees(
+            "Replicate REPLICATE_API_TOKEN ✖ not set", "REPLICATE_BASE_URL · https://api.replicate.com"
+        )
         await at.sees("New ones are kept in the keyring: Fake Secret Service.")
         assert VALUE not in at.text
 

@@ -14,7 +14,7 @@ from peft_tui.ui.widgets.lines import Line, clipped, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 TITLE_CELLS = 15
-NAME_CELLS = 22
+NAME_CELLS = 24
 NARROW = 62
 """Below that many cells the title has a line of its own."""
 NARROWER = 46
@@ -67,8 +67,7 @@ def _state(found: Whereabouts) -> Line:
         return (Cell("! ", "warn"), Cell("locked"))
     if found.field.required:
         return (Cell("✖ ", "bad"), Cell("not set"))
-    usual = found.field.default or "not set"
-    return (Cell("· ", "dim"), Cell(f"{usual}, optional", "dim"))
+    return (Cell("· ", "dim"), Cell(found.field.default or "not set, optional", "dim"))
 
 
 def _checked(check: Answer[Account] | None, asking: bool, now: datetime, width: int) -> list[Line]:
