@@ -18,6 +18,7 @@ from peft_tui.sandbox.modal import routes as modal_routes
 from peft_tui.sandbox.modal.port import RpcPort
 from peft_tui.sandbox.modal.proxy import refuse as modal_refusal
 from peft_tui.sandbox.modal.state import ACME as MODAL_ACME
+from peft_tui.sandbox.modal.state import PROXY_TOKEN as MODAL_PROXY_TOKEN
 from peft_tui.sandbox.modal.state import TOKENS as MODAL_TOKENS
 from peft_tui.sandbox.predibase import routes as predibase_routes
 from peft_tui.sandbox.predibase.errors import refuse as predibase_refusal
@@ -208,6 +209,9 @@ class Sandbox:
             "MODAL_SERVER_URL": f"http://{HOST}:{self._rpc_port}",
             "MODAL_TOKEN_ID": MODAL_TOKENS[MODAL_ACME][0],
             "MODAL_TOKEN_SECRET": MODAL_TOKENS[MODAL_ACME][1],
+            "MODAL_ENVIRONMENT": "main",
+            "MODAL_PROXY_TOKEN_ID": MODAL_PROXY_TOKEN[0],
+            "MODAL_PROXY_TOKEN_SECRET": MODAL_PROXY_TOKEN[1],
             # A file of the person's own must not be mixed with these.
             "MODAL_CONFIG_PATH": "/nonexistent/modal.toml",
             "PREDIBASE_GATEWAY": f"{self.url}/predibase",

@@ -164,6 +164,29 @@ class TestPrices:
         assert rest[-1].price is None, "what has no price stands last"
         assert all(gpus.gpu_count(item.id) for item in (first, *rest))
 
+    @pytest.mark.parametrize(
+        ("base", "gib"),
+        [
+            ("meta-llama/Llama-3.1-8B-Instruct", 20.0),
+            ("google/gemma-3-12b-it", 30.0),
+            ("mistralai/Mixtral-8x7B-v0.1", 140.0),
+            ("Qwen/Qwen2.5-0.5B", 1.25),
+            ("Qwen/Qwen2.5-7B-Instruct-AWQ", None),
+            ("acme/our-model", None),
+            ("", None),
+        ],
+    )
+    def test_what_a_base_takes_is_read_off_its_name(self, base: str, gib: float | None) -> None:
+        assert gpus.needed_gib(base) == gib
+
+    def test_what_is_too_small_stands_last_and_says_so(self) -> None:
+        rates = {**self.RATES, "gpu_hour_cost_t4": Decimal("0.59"), "gpu_hour_cost_l4": Decimal("0.80")}
+        found = gpus.instance_types(rates, "2026-03-14", needed=20.0)
+        assert found[0].id == "L4" and found[1].id == "A10"
+        assert [item.id for item in found if "too small" in item.availability] == ["T4"]
+        assert found[-1].id == "T4"
+        assert "T4:2" in [item.id for item in found[:4]], "two of them have the memory"
+
 
 class TestDeclaration:
     def test_nothing_bills_before_the_deploy(self) -> None:

@@ -21,6 +21,7 @@ from peft_tui.domain.errors import (
     PeftTuiError,
     TimedOut,
 )
+from peft_tui.domain.inference import Wake
 from peft_tui.domain.operation import WATCHED, OperationKind, OperationState
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.domain.status import Condition, Status
@@ -163,6 +164,33 @@ async def test_a_secret_value_is_handed_over_and_written_nowhere(tmp_path: Path)
         assert operation.outputs["secret_keys"] == ["HF_TOKEN", "WIKI_KEY"]
         for path in (tmp_path / "data").rglob("*"):
             assert not path.is_file() or b"s3cret-value" not in path.read_bytes()
+
+
+async def test_a_proxy_token_is_made_once_and_kept_by_name(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        none = {"MODAL_PROXY_TOKEN_ID": "", "MODAL_PROXY_TOKEN_SECRET": ""}
+        for _ in range(2):
+            driver = driver_of(lived, **none)
+            driver.credentials.vault = lived.backend.credentials.vault
+            await driver.act("proxy_token", upload_of(lived, directory(tmp_path), []))
+        assert calls(lived).count("WebhookTokenCreate") == 1
+        assert lived.backend.credentials.vault.names("modal/") == ("modal/proxy-token/acme",)
+
+
+async def test_it_is_asked_with_the_proxy_token_by_name_and_says_what_sending_does(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path), idle_timeout=60)
+        asked = await lived.driver.inference(deployment)
+        assert asked.url.endswith(".modal.direct/v1") and asked.wake is Wake.NOTHING
+        assert [model.name for model in asked.models] == [deployment.remote_name, deployment.spec.base_model]
+        assert [(a.header, a.kept_as, a.part) for a in asked.auth] == [
+            ("Modal-Key", "modal/proxy-token/acme", 0),
+            ("Modal-Secret", "modal/proxy-token/acme", 1),
+        ]
+        assert "ws-" not in repr(asked)
+        lived.sandbox.clock.advance(200)
+        asked = await lived.driver.inference(await seen(lived, deployment))
+        assert asked.wake is Wake.WAKES and "bills" in asked.wake_words
 
 
 async def test_bounds_are_changed_without_a_deployment(tmp_path: Path) -> None:

@@ -92,8 +92,13 @@ class ModalDriver:
         return await self.control.budget()
 
     async def instance_types(self) -> tuple[InstanceType, ...]:
+        return await self._machines("")
+
+    async def _machines(self, base: str) -> tuple[InstanceType, ...]:
+        """The same with those last that are too small for `base`."""
         await self.workspace()
-        return gpus.instance_types(await self.control.rates(), self._clock.now().isoformat())
+        rates = await self.control.rates()
+        return gpus.instance_types(rates, self._clock.now().isoformat(), gpus.needed_gib(base))
 
     async def models(self) -> tuple[PlatformModel, ...]:
         """What lies on the volume of ours, one directory an adapter."""
@@ -114,7 +119,8 @@ class ModalDriver:
             adapter = await adapter_of(self, DeploymentSpec("", "modal", source), "")
         findings = [await self._fit(adapter), *await self._base_findings(adapter), *await self._money()]
         base = adapter.base_model if adapter else ""
-        return Assessment(tuple(findings), base, await self.instance_types())
+        served = base or (source.reference if adapter is not None and adapter.merged else "")
+        return Assessment(tuple(findings), base, await self._machines(served))
 
     async def deployments(self) -> tuple[RemoteDeployment, ...]:
         workspace = await self.workspace()
