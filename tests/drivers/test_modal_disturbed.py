@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.status import Status
+from tests.doubles import until
 from tests.life import Life, directory, life
 
 L40S = {"instance_type": "L40S", "hub_token": "yes"}
@@ -67,6 +69,23 @@ async def test_dropped_at_a_call_it_goes_on_and_makes_nothing_twice(call: str, t
             assert operation.state is OperationState.DONE, operation.error
             bills = [row["name"] for row in await lived.resources() if row["billing"]]
             assert bills == [f"acme/{deployment.remote_name}"]
+
+
+@pytest.mark.parametrize("call", ["VolumePutFiles2", "ImageGetOrCreate", "FunctionCreate", "AppPublish"])
+async def test_given_up_at_a_call_it_does_not_bill_and_nothing_is_left(call: str, tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await lived.intend(directory(tmp_path), **L40S)
+        running = asyncio.create_task(lived.run(deployment))
+        requests = lived.sandbox.world.data.requests
+        await until(lambda: running.done() or any(r.path == call for r in requests))
+        await lived.backend.life.delete(deployment.id)
+        await running
+        operation = await lived.run(deployment)
+        assert operation.state is OperationState.DONE, operation.error
+        await lived.refresh.tick()
+        assert not any(row["billing"] for row in await lived.resources())
+        assert await lived.backend.store.deployments.all() == []
+        assert await lived.driver.models() == ()
 
 
 async def knob(lived: Life, **settings: Any) -> None:

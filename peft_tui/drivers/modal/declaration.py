@@ -269,7 +269,13 @@ CAPABILITIES = Capabilities(
         CredentialField("MODAL_ENVIRONMENT", "environment", secret=False, required=False),
         CredentialField("MODAL_PROXY_TOKEN_ID", "proxy token id (wk-…)", required=False),
         CredentialField("MODAL_PROXY_TOKEN_SECRET", "proxy token secret (ws-…)", required=False),
-        CredentialField("MODAL_SERVER_URL", "API address", secret=False, required=False),
+        CredentialField(
+            "MODAL_SERVER_URL",
+            "API address",
+            secret=False,
+            required=False,
+            default="https://api.modal.com",
+        ),
     ),
     sources={
         SourceKind.DIRECTORY: "uploaded to a volume",
