@@ -31,11 +31,13 @@ class Scene:
 
 H100 = {"instance_type": "1xnvidia-h100-80gb"}
 L40S: Mapping[str, Value] = {"instance_type": "gpu-l40s", "min_instances": 1}
+MODAL: Mapping[str, Value] = {"instance_type": "L40S", "hub_token": "yes", "min_instances": 1}
 SCENES: dict[str, Scene] = {
     "together": Scene("together", directory, H100),
     "together hub": Scene("together", lambda _: hub("acme/support-r16"), H100),
     "replicate": Scene("replicate", lambda _: at_platform("acme/llm-support"), L40S),
     "replicate import": Scene("replicate", lambda _: hub("acme/llm-support-merged"), L40S),
+    "modal": Scene("modal", directory, MODAL, remakes=True),
     "predibase": Scene(
         "predibase", directory, {"instance_type": "a10_24gb_100", "min_instances": 1}, remakes=True
     ),

@@ -36,7 +36,9 @@ async def violations(store: Store, url: str, ours: set[str], *, remakes: bool = 
     wrong += [f"orphan: {row.remote_name} is in no intent" for row in shown.values() if row.id not in ours]
     for row in every:
         theirs = [r for r in resources if row.remote_name in r["name"] and not _is_import(r)]
-        made = Counter(r["id"] for r in theirs if not (remakes and r["deleted"]))
+        # What only builds an image for it has a longer name.
+        named = [r for r in theirs if row.remote_name in r["name"].split("/")]
+        made = Counter(r["id"] for r in named if not (remakes and r["deleted"]))
         if len(made) > 1:
             wrong.append(f"duplicate: {row.remote_name} was made {len(made)} times")
         for resource in theirs:
