@@ -40,6 +40,18 @@ def figures(exchange: Exchange) -> list[str]:
     return parts
 
 
+def packed(parts: Sequence[str], width: int, gap: str = "   ") -> list[str]:
+    """As many on a line as fit, each whole."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}{gap}{part}" if lines[-1] else part
+        if len(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
+
+
 def percentile(found: Percentile) -> str:
     """`412 ms (398 ms–430 ms)`; what too few values cannot tell is said."""
     value = took(found.value)

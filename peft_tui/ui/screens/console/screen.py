@@ -38,7 +38,7 @@ from peft_tui.drivers import capabilities
 from peft_tui.redaction import redact
 from peft_tui.services.prompts import Question, Verdict, compare
 from peft_tui.services.snippets import Snippet, snippets
-from peft_tui.services.wording import figures
+from peft_tui.services.wording import figures, packed
 from peft_tui.store import Changes
 from peft_tui.text import Cleaner, clean_line
 from peft_tui.ui.keymap import named
@@ -549,11 +549,8 @@ class ConsoleScreen(Screen[None]):
         if exchange is None:
             return [()]
         tone = {Outcome.OK: "good", Outcome.FAILED: "bad", Outcome.CANCELLED: "warn"}[exchange.outcome]
-        first, *more = wrapped(
-            "  ".join(part.replace(" ", "\u00a0") for part in figures(exchange)), width - 2
-        )
-        lines = [(Cell("● ", tone), *first), *((Cell("  "), *line) for line in more)]
-        return [tuple(Cell(c.text.replace("\u00a0", " "), c.tone) for c in line) for line in lines]
+        first, *more = packed(figures(exchange), width - 2)
+        return [(Cell("● ", tone), Cell(first)), *((Cell("  "), Cell(line)) for line in more)]
 
     def _history_title(self, width: int) -> list[Line]:
         words = f"found: {len(self._history)}" if self._sought else "history"

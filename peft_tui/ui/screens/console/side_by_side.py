@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from peft_tui.domain.request import Exchange
-from peft_tui.services.wording import figures
+from peft_tui.services.wording import figures, packed
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.wizard.blocks import Block
@@ -95,10 +95,9 @@ def beside(left: Side, right: Side, width: int) -> list[Line]:
 
 
 def _column(side: Side, width: int, other: str | None = None) -> list[Line]:
-    parts = "  ".join(figures(side.exchange))
     same = other is not None and side.text.split() == other.split()
     return [
         clipped((Cell(side.title, "accent"),), width),
         *wrapped(side.text, width, "dim" if same else ""),
-        *wrapped(parts, width, "dim"),
+        *((Cell(line, "dim"),) for line in packed(figures(side.exchange), width)),
     ]
