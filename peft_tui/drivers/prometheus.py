@@ -108,6 +108,8 @@ def _under(buckets: Sequence[Sample], share: float) -> float | None:
             bound = float(sample.labels.get("le", "").replace("Inf", "inf"))
         except ValueError:
             continue
+        if math.isnan(bound) or not math.isfinite(sample.value):
+            return None
         counts[bound] = counts.get(bound, 0.0) + sample.value
     ordered = sorted(counts.items())
     if not ordered or ordered[-1][1] <= 0:

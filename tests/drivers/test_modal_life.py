@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -370,3 +371,19 @@ async def test_a_call_that_is_given_up_leaves_the_next_one_alone(tmp_path: Path)
         with pytest.raises(asyncio.CancelledError):
             await hanging
         assert await lived.driver.deployments() == ()
+
+
+async def test_the_checkout_around_it_is_nobody_s_business(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (
+        ("init", "-q"),
+        ("remote", "add", "origin", "https://user:token@git.example/a.git"),
+        ("-c", "user.name=A", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"),
+    ):
+        subprocess.run(["git", *words], check=True, cwd=tmp_path)
+    async with life(tmp_path, "modal") as lived:
+        await active(lived, directory(tmp_path))
+        apps = lived.sandbox.world.modal.apps.values()
+        assert [release.commit for app in apps for release in app.releases if app.name] == [""]

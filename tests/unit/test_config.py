@@ -34,7 +34,7 @@ def test_what_the_file_says_is_in_force(tmp_path: Path) -> None:
     settings = written(
         tmp_path,
         'theme = "nord"\nmouse = false\nascii = "always"\nrefresh_seconds = 30\nkeep_texts = false\n'
-        'log_level = "debug"\n[keymap]\n"deployments.new" = "ctrl+n,f2"\nquick.help = "h"\n',
+        'keep_days = 7\nlog_level = "debug"\n[keymap]\n"deployments.new" = "ctrl+n,f2"\nquick.help = "h"\n',
     )
     assert settings.problems == ()
     assert settings.config == Config(
@@ -44,6 +44,7 @@ def test_what_the_file_says_is_in_force(tmp_path: Path) -> None:
         True,
         30,
         False,
+        7,
         "debug",
         {"deployments.new": "ctrl+n,f2", "quick.help": "h"},
     )
@@ -126,7 +127,7 @@ def test_every_setting_is_documented_and_stands_in_schema_and_file(tmp_path: Pat
 
 
 def test_what_is_printed_is_read_back_as_the_same(tmp_path: Path) -> None:
-    config = Config('a"\\b', False, "never", False, 77, False, "error", {"a.b": 'c"d'})
+    config = Config('a"\\b', False, "never", False, 77, False, 30, "error", {"a.b": 'c"d'})
     (tmp_path / "config.toml").write_text(as_toml(Settings(config), {"x.y": "z"}))
     again = load(tmp_path, {})
     assert again.config == config and again.problems == ()

@@ -169,6 +169,7 @@ def publish(call: Call, request: pb.AppPublishRequest) -> Message:
         call.now,
         request.client_version or CLIENT_VERSION,
         chosen,
+        commit=request.commit_info.commit_hash,
     )
     _release(call, app, release)
     if request.app_state == EPHEMERAL:
@@ -323,6 +324,7 @@ def history(call: Call, request: pb.AppDeploymentHistoryRequest) -> Message:
             tag=release.tag,
             rollback_version=release.rollback_of,
             rollback_allowed=release is not app.releases[-1],
+            commit_info=pb.CommitInfo(vcs="git", commit_hash=release.commit) if release.commit else None,
         )
     return answer
 

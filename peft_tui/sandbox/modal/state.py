@@ -212,6 +212,8 @@ class Release:
     client_version: str
     definitions: dict[str, str]
     rollback_of: int = 0
+    commit: str = ""
+    """Hash of the git checkout that it was deployed from, where the client told it."""
 
 
 @dataclass
