@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,13 @@ from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
 from peft_tui.services.figures import FiguresService
-from peft_tui.services.life import LifeService
 from peft_tui.services.lookups import Answer, Lookups, Question
 from peft_tui.services.prompts import Prompts
 from peft_tui.store import Store
 
 if TYPE_CHECKING:
     from peft_tui.embedded import EmbeddedSandbox
+    from peft_tui.services.life import LifeService
     from peft_tui.workers.crew import Crew
 
 PASSPHRASE = "PEFT_TUI_PASSPHRASE"
@@ -57,13 +58,19 @@ class Backend:
         self.credentials = Credentials(self._environ, vault)
         store.billing.gap = max(GAP, timedelta(seconds=3 * self.config.refresh_seconds))
         self.deployments = DeploymentService(store, clock, trouble)
-        self.life = LifeService(store, clock)
         self.lookups = Lookups(store)
         self.prompts = Prompts(store, clock, self.config.keep_texts)
         self.figures = FiguresService(store, clock, self.lookups)
         self._directory = directory
         self._crew: Crew | None = None
         self._room: tempfile.TemporaryDirectory[str] | None = None
+
+    @cached_property
+    def life(self) -> LifeService:
+        """The verbs on deployments that exist. It knows what is offered: the first frame goes without."""
+        from peft_tui.services.life import LifeService
+
+        return LifeService(self.store, self.clock)
 
     @classmethod
     async def open(

@@ -45,6 +45,27 @@ async def light(scratch: Path) -> None:
         del os.environ["PEFT_TUI_THEME"]
 
 
+async def life(scratch: Path) -> None:
+    """What is done to deployments: the questions, the form, the screen of one of them."""
+    for name, keys, wanted in (
+        ("marked", ["j", "j", "j", "space", "space", "j", "space"], "marked"),
+        ("stop", ["j", "j", "j", "x"], "[ Stop ]"),
+        ("delete", ["j", "j", "j", "D"], "Type support-bot"),
+        ("update", ["j", "j", "j", "u", "tab", "backspace", "3"], "2 → 3"),
+        ("deployment", ["j", "j", "j", "enter"], "1 overview"),
+        ("operations", ["j", "enter", "4"], "create failed"),
+        ("errors", ["e"], "still so"),
+        ("help", ["question_mark"], "Keys"),
+    ):
+        async with drive(still_app(scratch / name, populated), size=SIZE) as at:
+            await at.until(lambda at=at: at.shows("support-bot") and at.app.ready)
+            for key in keys:
+                await at.press(key)
+            await at.sees(wanted)
+            await at.pilot.pause(0.3)
+            save(at, name)
+
+
 async def wizard(scratch: Path) -> None:
     adapter = write_adapter(Path("/tmp/out/support-r16"), layers=32)
     async with run_sandbox(seed=1) as sandbox:
@@ -90,7 +111,7 @@ def without_padding(match: re.Match[str]) -> str:
 
 async def main() -> None:
     PLACE.mkdir(exist_ok=True)
-    scenes: list[Callable[[Path], Awaitable[None]]] = [deployments, light, wizard]
+    scenes: list[Callable[[Path], Awaitable[None]]] = [deployments, light, life, wizard]
     for scene in scenes:
         with tempfile.TemporaryDirectory() as scratch:
             await scene(Path(scratch))

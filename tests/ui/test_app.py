@@ -114,6 +114,18 @@ def test_the_first_frame_loads_no_network() -> None:
     assert loaded <= {"ssl"}, "asyncio itself brings ssl along"
 
 
+def test_the_first_frame_loads_neither_what_is_offered_nor_what_only_a_key_opens() -> None:
+    code = (
+        "import sys; import peft_tui.app, peft_tui.backend;"
+        "print(*sorted(name for name in sys.modules if name.startswith('peft_tui.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "peft_tui.domain.offers" not in loaded and "peft_tui.services.life" not in loaded
+    screens = [name for name in loaded if name.startswith("peft_tui.ui.screens.")]
+    assert screens == ["peft_tui.ui.screens.deployments"]
+
+
 async def test_a_terminal_that_stops_reading_does_not_keep_it(tmp_path: Path) -> None:
     async with Terminal.run(still(tmp_path, "many"), cwd=ROOT) as term:
         await term.sees("bot-0001")

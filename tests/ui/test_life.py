@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -566,6 +567,49 @@ async def test_filter_order_and_cursor_are_as_they_were_left(tmp_path: Path) -> 
     async with at_home(tmp_path, nothing) as at:
         await at.sees("/ platform:together", "NAME ▲")
         await at.selects(name)
+
+
+@pytest.mark.parametrize(
+    ("size", "keys", "wanted", "theme"),
+    [
+        pytest.param((80, 24), ["j", "j", "j", "x"], "▸ [ Cancel ]", "", id="stop"),
+        pytest.param((60, 20), ["j", "j", "j", "D"], "Type support-bot", "peft-ansi", id="delete-ansi"),
+        pytest.param(
+            (80, 24), ["j", "j", "j", "u", "tab", "backspace", "3"], "2 → 3", "peft-light", id="update-light"
+        ),
+        pytest.param((140, 40), ["j", "enter", "4"], "4 operations ●", "", id="deployment-wide"),
+    ],
+)
+def test_looks(
+    snap_compare: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    keys: list[str],
+    wanted: str,
+    theme: str,
+) -> None:
+    for name, value in {
+        "PEFT_TUI_THEME": theme,
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "COLORFGBG", "LC_ALL", "LC_CTYPE"):
+        monkeypatch.delenv(name, raising=False)
+    time.tzset()
+
+    async def settle(pilot: Any) -> None:
+        at = Driver(pilot)
+        await at.until(lambda: at.shows("support-bot") and at.app.ready)  # type: ignore[attr-defined]
+        for key in keys:
+            await pilot.press(key)
+        await at.sees(wanted)
+        await pilot.pause()
+
+    assert snap_compare(still_app(tmp_path, populated), terminal_size=size, run_before=settle)
 
 
 def _name_on(line: str) -> str:
