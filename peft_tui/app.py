@@ -271,6 +271,11 @@ class PeftTui(App[None]):
             self.notify(
                 f"Internal error: {clean_line(words, 300)}", severity="error", timeout=10, markup=False
             )
+            told = PeftTuiError(
+                clean_line(words, 300),
+                hint="Please report it, with the log: peft-tui doctor says where it is.",
+            )
+            self.troubles.note("peft-tui", "internal error", told, datetime.now(UTC))
 
     def _take_signals(self) -> None:
         """Restore the terminal before ending: by itself Textual leaves it as it is."""

@@ -150,6 +150,13 @@ class LifeScreen(Screen[None]):
 
             self.app.push_screen(ConsoleScreen(self._backend, self.chosen))
 
+    def action_metrics(self) -> None:
+        if self.chosen is not None:
+            # Its charts cost more to load than the first frame can give.
+            from peft_tui.ui.screens.metrics import MetricsScreen
+
+            self.app.push_screen(MetricsScreen(self._backend, self.chosen))
+
     def action_copy_endpoint(self) -> None:
         if url := self._endpoint:
             self.app.copy_to_clipboard(clean_line(url, 2000))

@@ -421,7 +421,7 @@ async def test_deployments_of_two_platforms_have_no_form_in_common(tmp_path: Pat
 async def test_its_sections_are_a_key_away(tmp_path: Path) -> None:
     async with at_home(tmp_path) as at:
         await at.press("j", "j", "j", "enter")
-        await at.sees("1 overview ●", "endpoint https://api.together.ai/v1", "settings", "guard")
+        await at.sees("1 overview ●", "endpoint https://api.together.ai/v1", "settings", "Guard")
         await at.press("5")
         await at.sees("5 observations ●", "deploying SCALING_UP")
         await at.press("4")
@@ -492,6 +492,14 @@ async def test_verbs_are_there_too_and_a_deleted_one_says_so(tmp_path: Path) -> 
         await at.sees("bot deleted: nothing of it is left")
 
 
+async def test_its_figures_are_a_key_away_too(tmp_path: Path) -> None:
+    async with at_home(tmp_path, one_active) as at:
+        await at.press("enter")
+        await at.sees("1 overview ●")
+        await at.press("m")
+        await at.until(lambda: type(at.app.screen).__name__ == "MetricsScreen")
+
+
 async def test_beside_the_overview_on_a_wide_terminal(tmp_path: Path) -> None:
     async with at_home(tmp_path, size=(140, 40)) as at:
         await at.press("j", "j", "j", "enter", "5")
@@ -518,6 +526,18 @@ async def test_errors_of_operations_and_platforms_are_listed_and_lead_there(tmp_
         await at.sees("Add credit at replicate.com")
         await at.press("enter")
         await at.selects("legal-draft")
+
+
+async def test_an_error_of_our_own_is_in_the_list_as_well(tmp_path: Path) -> None:
+    async with at_home(tmp_path, one_active) as at:
+
+        async def broken() -> None:
+            raise KeyError("[/x]")
+
+        at.app.run_worker(broken(), exit_on_error=False)
+        await at.sees("Internal error: KeyError")
+        await at.press("e")
+        await at.sees("internal error", "Please report it, with the log")
 
 
 async def test_without_errors_the_key_says_so(tmp_path: Path) -> None:

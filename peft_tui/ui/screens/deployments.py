@@ -606,14 +606,6 @@ class DeploymentsScreen(LifeScreen):
         self._marks.toggle_all(self._shown)
         self._marked()
 
-    def action_metrics(self) -> None:
-        """The figures of the row under the cursor."""
-        deployment = self._deployments.get(self._table.cursor_key or "")
-        if deployment is not None:
-            from peft_tui.ui.screens.metrics import MetricsScreen
-
-            self.app.push_screen(MetricsScreen(self._backend, deployment))
-
     def action_overview(self) -> None:
         from peft_tui.ui.screens.metrics import OverviewScreen
 

@@ -58,6 +58,7 @@ class DeploymentScreen(LifeScreen):
         Binding("4", "section('operations')", "Operations", tooltip="What was asked of it.", show=False),
         Binding("5", "section('observations')", "Observations", tooltip="How it changed.", show=False),
         Binding("t", "console", "Test", tooltip="Ask it something: the test console."),
+        Binding("m", "metrics", "Metrics", tooltip="Its figures, live."),
         Binding("r", "refresh", "Refresh", tooltip="Ask the platform now."),
         Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
         Binding("e", "errors", "Errors", tooltip="What went wrong in this session.", show=False),

@@ -125,7 +125,9 @@ def _settings(known: Known, width: int) -> list[Line]:
     if deployment.origin is Origin.OURS:
         guard = offers.guard(deployment.spec.settings)
         words = clean_line(guard, 200) or "nothing stops it by itself: it bills until you stop it"
-        lines += labelled("guard", words, width, "" if guard else "warn")
+        first, *rest = wrapped(words, width - longest, "" if guard else "warn")
+        lines.append((Cell("Guard".ljust(longest), "dim"), *first))
+        lines += [(Cell(" " * longest), *line) for line in rest]
     return lines
 
 
