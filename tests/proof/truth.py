@@ -36,8 +36,13 @@ async def violations(store: Store, url: str, ours: set[str], *, remakes: bool = 
     wrong += [f"orphan: {row.remote_name} is in no intent" for row in shown.values() if row.id not in ours]
     for row in every:
         theirs = [r for r in resources if row.remote_name in r["name"] and not _is_import(r)]
-        # What only builds an image for it has a longer name.
-        named = [r for r in theirs if row.remote_name in r["name"].split("/")]
+        # What only builds an image for it has a longer name, and what Modal's SDK began and never published
+        # has no function that could run.
+        named = [
+            r
+            for r in theirs
+            if row.remote_name in r["name"].split("/") and (r["state"] != "INITIALIZING" or r["usd_total"])
+        ]
         made = Counter(r["id"] for r in named if not (remakes and r["deleted"]))
         if len(made) > 1:
             wrong.append(f"duplicate: {row.remote_name} was made {len(made)} times")
