@@ -77,11 +77,7 @@ def _plan(args: argparse.Namespace) -> load.LoadPlan:
     like = request_of(args, args.prompt if args.prompt is not None else "x")
     asked: Sequence[PromptRequest] = (like,)
     if args.prompts is not None:
-        try:
-            text = Path(args.prompts).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationInvalid(f"{args.prompts} cannot be read: {error}.") from error
-        asked = load.prompts_of(text, like)
+        asked = load_files.read_prompts(args.prompts, like)
     return load.LoadPlan(tuple(asked), args.requests, args.concurrency, args.rate, _cap(args.cap))
 
 

@@ -1,23 +1,51 @@
-"""A load run as a file: a line for each request, and the summary. No cell is a formula, keys are masked."""
+"""The files of a load run: its prompts, and what came of it. No cell is a formula, keys are masked."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
+from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.figures import METHOD, Percentile
+from peft_tui.domain.inference import PromptRequest
 from peft_tui.domain.request import Exchange
 from peft_tui.redaction import redacted
 from peft_tui.services.csv_cells import cell
-from peft_tui.services.load import LoadReport, LoadRun
+from peft_tui.services.load import LoadReport, LoadRun, prompts_of
+from peft_tui.text import clean_line
 
 COLUMNS = (
     *("number", "at", "model", "outcome", "status", "error_kind", "error", "cold", "wait_s", "connect_s"),
     *("first_text_s", "total_s", "per_token_s", "tokens_in", "tokens_out", "tokens_per_second"),
     *("tokens_source", "cost_usd", "cost_basis", "reason"),
 )
+
+
+MAX_PROMPTS_BYTES = 8 * 1024 * 1024
+
+
+def read_prompts(name: str, like: PromptRequest) -> tuple[PromptRequest, ...]:
+    """The prompts in a JSONL file, each sent `like` that request.
+
+    Raises:
+        ConfigurationInvalid: there is no such file, or it holds something else.
+    """
+    shown = clean_line(name, 80)
+    try:
+        path = Path(name).expanduser()
+        # A device or a pipe has no end, or does not answer.
+        if path.exists() and not path.is_file():
+            raise ConfigurationInvalid(f"{shown} is no file.")
+        if path.stat().st_size > MAX_PROMPTS_BYTES:
+            raise ConfigurationInvalid(f"{shown} is larger than {MAX_PROMPTS_BYTES // 1024 // 1024} MiB.")
+        text = path.read_text("utf-8")
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationInvalid(f"{shown} cannot be read: {clean_line(reason, 120)}.") from error
+    return prompts_of(text, like)
 
 
 def as_csv(load: LoadRun) -> str:

@@ -330,6 +330,27 @@ async def test_a_load_run_shows_its_price_first_and_then_figures(tmp_path: Path)
         await at.until(lambda: isinstance(at.app.screen, ConsoleScreen))
 
 
+@pytest.mark.parametrize(
+    ("field", "typed", "said"),
+    [
+        ("cap", "nan", "cap"),
+        ("rate", "1e-300", "rate"),
+        ("file", "~nobody-at-all/x", "cannot be read"),
+        ("file", "/dev/zero", "no file"),
+        ("file", "a\0b", "cannot be read"),
+    ],
+)
+async def test_whatever_is_typed_for_a_load_run_is_answered_with_a_sentence(
+    tmp_path: Path, field: str, typed: str, said: str
+) -> None:
+    async with console(tmp_path, (100, 40)) as (at, _, __):
+        write(at, "Hello")
+        await at.press("ctrl+l")
+        await at.until(lambda: isinstance(at.app.screen, LoadScreen))
+        at.app.screen.query_one(f"#{field}").value = typed  # type: ignore[attr-defined]
+        await at.sees("✖", said)
+
+
 async def test_a_fast_stream_neither_blocks_the_screen_nor_grows_in_cost(tmp_path: Path) -> None:
     """20,000 tokens: the last thousand cost what the first did, and a key is taken in between."""
     async with console(tmp_path) as (at, _, __):

@@ -21,7 +21,6 @@ from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedMode
 from peft_tui.domain.money import usd
 from peft_tui.services import load, load_files
 from peft_tui.services.wording import progress, report
-from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.console.parameters import Small, titled
 from peft_tui.ui.screens.wizard.blocks import Block
@@ -126,11 +125,7 @@ class LoadScreen(Screen[None]):
             raise ConfigurationInvalid("Numbers are needed.") from None
         prompts: tuple[PromptRequest, ...] = (self._request,)
         if name := self._value("file"):
-            try:
-                text = Path(name).expanduser().read_text("utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                raise ConfigurationInvalid(f"{clean_line(name, 80)} cannot be read.") from error
-            prompts = load.prompts_of(text, self._request)
+            prompts = load_files.read_prompts(name, self._request)
         plan = load.LoadPlan(prompts, requests, at_a_time, rate, cap)
         if problem := plan.problem():
             raise ConfigurationInvalid(problem)
