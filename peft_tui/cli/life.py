@@ -127,8 +127,13 @@ async def _ask_for(
     match kind:
         case OperationKind.STOP:
             coming = deployment.under_way
-            # Asked for twice, it is the same stop: this run stays with it.
-            return coming if coming and coming.kind is kind else await backend.life.stop(deployment.id)
+            try:
+                return await backend.life.stop(deployment.id)
+            except Conflict:
+                # Asked for twice, it is the same stop: this run stays with it.
+                if coming is None or coming.kind is not kind:
+                    raise
+                return coming
         case OperationKind.START:
             return await backend.life.start(deployment.id)
         case OperationKind.UPDATE:

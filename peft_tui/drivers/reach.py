@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.drivers.failures import no_answer
 from peft_tui.drivers.transport import Network, origin_of
 from peft_tui.text import clean_line
@@ -35,9 +35,10 @@ class Reach:
 
 async def reach(url: str, title: str, network: Network) -> Reach:
     """Ask a host for its root: any answer at all will do."""
-    proxy = proxy_for(url)
+    proxy = ""
     try:
         origin = origin_of(url)
+        proxy = proxy_for(url)
         client = await network.client()
         before, began = datetime.now(UTC), time.monotonic()
         response = await client.head(origin, timeout=SECONDS)
@@ -57,11 +58,22 @@ async def reach(url: str, title: str, network: Network) -> Reach:
 
 
 def proxy_for(url: str) -> str:
-    """The proxy that the environment names for it, without user and password."""
+    """The proxy that the environment names for it, without user and password.
+
+    Raises:
+        ConfigurationInvalid: what it names is no address.
+    """
     parts = urlsplit(url)
     proxies = getproxies()
     named = proxies.get(parts.scheme) or proxies.get("all") or ""
     if not named or proxy_bypass(parts.hostname or ""):
         return ""
-    shown = urlsplit(named if "://" in named else f"//{named}")
-    return clean_line(f"{shown.hostname}:{shown.port}" if shown.port else shown.hostname or "?", 100)
+    try:
+        shown = urlsplit(named if "://" in named else f"//{named}")
+        return clean_line(f"{shown.hostname}:{shown.port}" if shown.port else shown.hostname or "?", 100)
+    except ValueError as error:
+        # What is wrong with it is not told: its password may stand in it.
+        raise ConfigurationInvalid(
+            "The proxy that the environment names is no address.",
+            hint="Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY.",
+        ) from error

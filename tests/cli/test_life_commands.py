@@ -114,6 +114,22 @@ async def test_what_is_only_kept_here_is_changed_without_a_call_or_a_question(sh
     assert len(shell.lived.sent()) == before
 
 
+async def test_a_stop_asked_for_again_ends_the_start_that_was_to_follow_it(shell: Shell) -> None:
+    """The same stop goes on; what would have made it bill again does not."""
+    made = await shell.deployed()
+    stop = await shell.lived.backend.life.stop(made.id)
+    start = await shell.lived.backend.life.start(made.id)
+    stopped = await shell.document("stop", "bot", "--yes", "--wait")
+    assert (stopped["status"], stopped["usd_per_hour"]) == ("stopped", "0")
+    operations = {
+        one.id: one.state for one in await shell.lived.backend.store.operations.of_deployment(made.id)
+    }
+    assert operations[stop.id] is OperationState.DONE and operations[start.id] is OperationState.CANCELLED
+    assert len(operations) == 3
+    again = await shell.lived.backend.life.start(made.id)
+    assert again.state is OperationState.QUEUED
+
+
 async def test_show_tells_what_is_under_way(shell: Shell) -> None:
     made = await shell.deployed()
     await shell.lived.backend.life.update(made.id, {"max_instances": "3"})

@@ -168,6 +168,20 @@ class TestNetwork:
         assert reach.proxy_for("https://far.example") == "proxy.example:3128"
         assert reach.proxy_for("https://near.example") == ""
 
+    @pytest.mark.parametrize("proxy", ["http://proxy.example:port", "http://[proxy.example:3128"])
+    async def test_a_proxy_that_is_no_address_is_a_finding(
+        self, monkeypatch: pytest.MonkeyPatch, proxy: str
+    ) -> None:
+        """The very mistake that a doctor is asked about ended it."""
+        monkeypatch.setenv("https_proxy", proxy)
+        (message,) = bad(await network(Credentials({"TOGETHER_API_KEY": "x"}), VirtualClock()))
+        assert "Together AI" in message and "proxy" in message
+
+    async def test_an_address_that_is_none_is_a_finding(self) -> None:
+        environ = {"TOGETHER_API_KEY": "x", "TOGETHER_BASE_URL": "https://[api.example"}
+        (message,) = bad(await network(Credentials(environ), VirtualClock()))
+        assert "Together AI" in message
+
     def test_certificates_that_are_not_there_are_told(self, tmp_path: Path) -> None:
         assert "is not there" in bad(certificates({"SSL_CERT_FILE": str(tmp_path / "none.pem")}))[0]
         (found,) = certificates({"REQUESTS_CA_BUNDLE": "/etc/ca.pem"})
