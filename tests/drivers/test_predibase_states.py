@@ -91,6 +91,34 @@ def test_what_costs_is_rather_counted_too_high_than_too_low(word, replicas, low,
     assert observation.billed_instances == billed and observation.usd_per_hour == 2 * billed
 
 
+@pytest.mark.parametrize(
+    ("word", "status", "condition", "billed"),
+    [
+        ("ready", Status.ACTIVE, Condition.NONE, None),
+        ("failed", Status.FAILED, Condition.NONE, None),
+        ("terminating", Status.ACTIVE, Condition.STOPPING, None),
+        ("initializing", Status.DEPLOYING, Condition.NONE, 1),
+        ("stopped", Status.STOPPED, Condition.NONE, 0),
+    ],
+)
+def test_replicas_that_are_not_told_are_not_none_of_them(word, status, condition, billed) -> None:
+    """Left out or null, they were taken for zero: asleep, and free."""
+    found = Deployment.model_validate({"name": "bot", "status": word, "currentReplicas": None})
+    observation = states.observe(found, NOON, Decimal(2), "http://x", "bot/1")
+    assert (observation.status, observation.condition) == (status, condition)
+    assert observation.ready_instances is None and observation.billed_instances == billed
+    assert observation.usd_per_hour == (None if billed is None else 2 * billed)
+
+
+def test_what_the_platform_keeps_of_ours_is_foreign_text_too() -> None:
+    """The configuration and a repository's description come back as anybody may have written them."""
+    found = Deployment.model_validate(
+        {"name": "bot", "config": {"baseModel": "a\x1b]0;b\x07/c", "preloadedAdapters": ["d\x9b2J/1"]}}
+    )
+    assert (found.base, found.preloaded) == ("a/c", ("d/1",))
+    assert notes.plain("mine\x1b[2J") == "mine"
+
+
 def test_a_price_that_is_not_known_is_not_nothing() -> None:
     assert seen("ready", 1, price=None).usd_per_hour is None
     assert seen("standby", 0, price=None).usd_per_hour == 0

@@ -82,7 +82,7 @@ def read(description: str) -> Note | None:
 
 def plain(description: str) -> str:
     """A description without its mark."""
-    return clean_line(description.partition(BEGIN)[0].strip(), 400) if BEGIN in description else description
+    return clean_line(description.partition(BEGIN)[0].strip(), 400)
 
 
 def repository(name: str) -> str:

@@ -113,7 +113,7 @@ def _translate(word: str, deployment: Deployment) -> tuple[Status, Condition, st
         return Status.ACTIVE, Condition.NONE, ""
     if word in FAILED:
         return Status.FAILED, Condition.NONE, "the platform does not say why"
-    if word == "terminating" and replicas:
+    if word == "terminating" and replicas != 0:
         # It bills until its last replica is gone: not "stopped" before that was read.
         return Status.ACTIVE, Condition.STOPPING, "stopping, still billing"
     if word in ENDED or word == "terminating":
@@ -124,6 +124,8 @@ def _translate(word: str, deployment: Deployment) -> tuple[Status, Condition, st
 def _billed(word: str, deployment: Deployment) -> int | None:
     """Replicas that cost money. A start holds GPUs before any is counted: rather too many than too few."""
     replicas = deployment.current_replicas
+    if replicas is None and word in ENDED:
+        return 0
     if word in (*WAITING, *SERVING, *FAILED, *ENDED, "terminating"):
         return replicas
-    return max(replicas, deployment.count("minReplicas") or 0, 1)
+    return max(replicas or 0, deployment.count("minReplicas") or 0, 1)

@@ -145,7 +145,7 @@ async def _verify(driver: PredibaseDriver, context: StepContext) -> Outputs:
     carrier, slash, name = _remote_id(context).partition("/")
     deployment = await driver.deployment(carrier)
     adapter = (await driver.note(name)).adapter if slash else notes.adapter_of(deployment)
-    if not deployment.current_replicas:
+    if deployment.current_replicas == 0:
         # Asking would boot it, which costs; the first request that is meant does so.
         return {"never_asked": True}
     parameters = {"adapter_id": adapter.id, "adapter_source": adapter.source, "max_new_tokens": 1}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from peft_tui.drivers.wire import CamelWire, Text, Wire
+from peft_tui.text import clean_line
 
 UPDATABLE = (
     *("baseModel", "customArgs", "minReplicas", "maxReplicas", "cooldownTime", "scaleUpRequestThreshold"),
@@ -30,7 +31,7 @@ class Subscription(CamelWire):
 
 class TenantWire(CamelWire):
     name: Text = ""
-    short_code: str
+    short_code: Text
     subscription: Subscription = Subscription()
 
 
@@ -55,7 +56,7 @@ class Deployment(CamelWire):
     description: Text = ""
     type: str = ""
     status: Text = ""
-    current_replicas: int = 0
+    current_replicas: int | None = None
     accelerator: Accelerator = Accelerator()
     model: ModelFacts = ModelFacts()
     config: dict[str, Any] = Field(default_factory=dict)
@@ -67,7 +68,7 @@ class Deployment(CamelWire):
     @property
     def base(self) -> str:
         """Its base as it was asked for, else under the platform's own name."""
-        return str(self.config.get("baseModel") or self.model.name)
+        return clean_line(self.config.get("baseModel") or self.model.name)
 
     def count(self, key: str) -> int | None:
         """A whole number of its configuration; None where there is none."""
@@ -77,7 +78,7 @@ class Deployment(CamelWire):
     @property
     def preloaded(self) -> tuple[str, ...]:
         listed = self.config.get("preloadedAdapters")
-        return tuple(map(str, listed)) if isinstance(listed, list) else ()
+        return tuple(map(clean_line, listed)) if isinstance(listed, list) else ()
 
 
 class DeploymentAnswer(Wire):
