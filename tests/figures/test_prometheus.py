@@ -121,3 +121,14 @@ def test_no_text_breaks_it(text: str) -> None:
 @given(st.text(alphabet='lorax_request_count{}="\\\n 0123.e+-Inf#', max_size=200))
 def test_nearly_right_text_breaks_nothing_either(text: str) -> None:
     readings(parse(text), AT)
+
+
+@pytest.mark.parametrize("odd", ['{le="NaN"} 3', '{le="0.5"} NaN', '{le="0.5"} +Inf', '{le="+Inf"} NaN'])
+def test_a_histogram_of_what_is_no_number_tells_nothing_and_the_rest_is_kept(odd: str) -> None:
+    """A NaN is under no bound and over none: the search for one ran off the end."""
+    text = (
+        f"lorax_request_count 7\nlorax_request_duration_bucket{odd}\n"
+        'lorax_request_duration_bucket{le="9"} 5\n'
+    )
+    found = {reading.metric: reading.value for reading in readings(parse(text), AT)}
+    assert found[Metric.REQUESTS] == "7" and Metric.LATENCY_P50_S not in found
