@@ -1,7 +1,8 @@
 """The one place that imports Modal's SDK, and that uses what it keeps to itself.
 
 What is private here: `modal._server._DirectServerCls` (a server that is an image's own command), the stub of
-the control plane for the calls that have no public method, and the progress hook of a volume's upload. They
+the control plane for the calls that have no public method, the progress hook of a volume's upload, and
+`modal.runner.get_git_commit_info`, which is kept from looking. They
 are of the versions below; another one is refused in plain words rather than half understood.
 
 The SDK lives on a loop of its own in a thread of its own. What begins with an underscore here runs there.
@@ -92,6 +93,7 @@ def _load() -> Sdk:
             import modal
             import modal.client
             import modal.exception
+            import modal.runner
             from google.protobuf.empty_pb2 import Empty
             from modal._server import _DirectServerCls
             from modal._utils.async_utils import synchronize_api
@@ -110,6 +112,9 @@ def _load() -> Sdk:
         raise ConfigurationInvalid(
             f"Modal's SDK cannot be loaded: {clean_line(error)}", hint="pip install 'modal>=1.6,<1.7'"
         ) from error
+    # It would tell Modal of the git checkout that one happens to stand in: author, and a remote's address,
+    # which may hold a token.
+    modal.runner.get_git_commit_info = _no_commit  # type: ignore[attr-defined]
     # It writes on the terminal that the application draws on.
     logger = logging.getLogger("modal-client")
     logger.handlers.clear()
@@ -124,6 +129,10 @@ def _load() -> Sdk:
         _DirectServerCls,
         *(bridge(function) for function in (_unary, _join_image, _upload)),
     )
+
+
+async def _no_commit() -> None:
+    """What a deployment is told of the checkout around it."""
 
 
 async def _unary(client: Any, name: str, request: Any) -> Any:
