@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from peft_tui.backend import Backend
+from peft_tui.cli.asking import agrees, anybody_there
 from peft_tui.cli.output import data, line, talk
 from peft_tui.cli.testing import add_request, request_of, whom
 from peft_tui.domain.deployment import Deployment
@@ -53,7 +53,7 @@ async def bench(backend: Backend, args: argparse.Namespace) -> int:
         talk(f"It ends at {usd(plan.cap_usd)} at the latest (--cap).")
     elif not seen.can_be_capped:
         plan = _uncapped(plan, args)
-    if not args.yes and not _agrees():
+    if not args.yes and not (anybody_there() and await agrees("Go on?")):
         raise ConfigurationInvalid(
             "Nothing was sent: it was not agreed to.", hint="--yes agrees without asking."
         )
@@ -100,13 +100,6 @@ def _uncapped(plan: load.LoadPlan, args: argparse.Namespace) -> load.LoadPlan:
             "No price is known here, so --cap cannot hold.", hint="Nothing was sent. --cap 0 goes without."
         )
     return replace(plan, cap_usd=None)
-
-
-def _agrees() -> bool:
-    if not sys.stdin.isatty():
-        return False
-    talk("Go on? [y/N]")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 async def _lately(backend: Backend, deployment: Deployment) -> float | None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
-import sys
 from typing import Any
 
 from peft_tui.backend import PASSPHRASE, Backend
+from peft_tui.cli.asking import agrees, anybody_there, ask
 from peft_tui.cli.output import data, line, table, talk
 from peft_tui.credentials import Place
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError, TimedOut
@@ -118,14 +117,14 @@ async def _set(backend: Backend, args: argparse.Namespace, holder: Holder) -> in
         raise ConfigurationInvalid(f"The keyring cannot be used: {rungs[Place.KEYRING].words}.")
     needs_file = place is Place.FILE or not rungs[Place.KEYRING].usable
     if needs_file and not rungs[Place.FILE].usable:
-        if not sys.stdin.isatty():
+        if not anybody_there():
             raise ConfigurationInvalid(
                 f"There is nowhere to keep it: the keyring: {rungs[Place.KEYRING].words};"
                 f" the encrypted file: {rungs[Place.FILE].words}.",
                 hint=f"Set {PASSPHRASE}, or do this at a terminal, which asks for the passphrase.",
             )
         await _open_file(backend, rungs[Place.KEYRING].words)
-    value = await _read(f"{holder.title}, {field.title} ({field.env}): ", hidden=field.secret)
+    value = await ask(f"{holder.title}, {field.title} ({field.env}): ", hidden=field.secret)
     kept = await backend.credentials.set(field, value, Place.FILE if needs_file else Place.KEYRING)
     shadowed = backend.credentials.place(field.env) is Place.ENVIRONMENT
     if args.json:
@@ -142,11 +141,11 @@ async def _set(backend: Backend, args: argparse.Namespace, holder: Holder) -> in
 async def _open_file(backend: Backend, why: str) -> None:
     vault = backend.credentials.vault
     if vault.is_locked:
-        await backend.credentials.unlock(await _read("Passphrase of the encrypted file: "))
+        await backend.credentials.unlock(await ask("Passphrase of the encrypted file: ", hidden=True))
         return
     talk(f"The keyring cannot be used ({why}). A file sealed with a passphrase takes its place.")
-    passphrase = await _read("A new passphrase: ")
-    if passphrase != await _read("Once more: "):
+    passphrase = await ask("A new passphrase: ", hidden=True)
+    if passphrase != await ask("Once more: ", hidden=True):
         raise ConfigurationInvalid("The two are not the same.", hint="Nothing was kept.")
     if not passphrase:
         raise ConfigurationInvalid("A passphrase cannot be empty.", hint="Nothing was kept.")
@@ -157,14 +156,14 @@ async def _delete(backend: Backend, args: argparse.Namespace, holder: Holder) ->
     fields = [find_field(holder, args.field)] if args.field else list(holder.fields)
     kept = [f for f in fields if backend.credentials.vault.places(f.env)]
     if kept and not args.yes:
-        if not sys.stdin.isatty():
+        if not anybody_there():
             raise ConfigurationInvalid("Nobody is there to be asked.", hint="Add --yes.")
         names = ", ".join(field.env for field in kept)
-        if (await _read(f"Delete {names} wherever it is kept? [y/N] ", hidden=False)).lower() != "y":
+        if not await agrees(f"Delete {names} wherever it is kept?"):
             raise ConfigurationInvalid("Nothing was deleted.")
-    if kept and backend.credentials.vault.is_locked and sys.stdin.isatty():
+    if kept and backend.credentials.vault.is_locked and anybody_there():
         if any(Place.FILE in backend.credentials.vault.places(field.env) for field in kept):
-            await backend.credentials.unlock(await _read("Passphrase of the encrypted file: "))
+            await backend.credentials.unlock(await ask("Passphrase of the encrypted file: ", hidden=True))
     deleted = {field.env: list(await backend.credentials.delete(field.env)) for field in kept}
     if args.json:
         data({"deleted": deleted})
@@ -226,17 +225,3 @@ async def _ask(backend: Backend, holder: Holder) -> tuple[dict[str, Any], PeftTu
     source = backend.credentials.place(holder.fields[0].env)
     words = " · ".join(part for part in (account.title or account.id, account.detail) if part)
     return {**result, "ok": True, "account": words, "account_id": account.id, "source": source}, None
-
-
-async def _read(prompt: str, *, hidden: bool = True) -> str:
-    """From the terminal, hidden; where there is none, one line of standard input."""
-
-    def read() -> str:
-        if sys.stdin.isatty():
-            return getpass.getpass(prompt) if hidden else input(prompt)
-        return sys.stdin.readline()
-
-    try:
-        return (await asyncio.to_thread(read)).strip("\r\n")
-    except EOFError:
-        return ""

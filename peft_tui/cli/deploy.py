@@ -68,7 +68,7 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
         price * spec.max_instances if price is not None else None,
     )
     if not args.yes:
-        _confirm(spec, offers, cost)
+        await _confirm(spec, offers, cost)
     talk(f"deploying {spec.name} to {offers.title} on {spec.instance_type}: {cost}")
     deployment = await backend.deployments.deploy(spec, account.id)
     return await _result(backend, deployment, args)
@@ -198,9 +198,9 @@ async def _result(backend: Backend, deployment: Deployment, args: argparse.Names
     return 0
 
 
-def _confirm(spec: DeploymentSpec, offers: Capabilities, cost: str) -> None:
+async def _confirm(spec: DeploymentSpec, offers: Capabilities, cost: str) -> None:
     words = [
         f"{spec.name} on {offers.title}, {spec.instance_type}: {cost}",
         offers.guard(spec.settings) or "Nothing stops it by itself.",
     ]
-    confirm(words, "Deploy?", f"This would cost {cost}", "Not deployed.")
+    await confirm(words, "Deploy?", f"This would cost {cost}", "Not deployed.")

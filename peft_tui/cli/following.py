@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from peft_tui.backend import Backend
+from peft_tui.cli.asking import agrees, anybody_there
 from peft_tui.cli.output import talk
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PeftTuiError, TimedOut
 from peft_tui.domain.operation import AWAIT_ACTIVE, WATCHED, Operation, OperationState, StepState
@@ -75,7 +75,7 @@ def only_waiting(operation: Operation) -> bool:
     return bool(rest) and (rest[0].key == AWAIT_ACTIVE or all(step.key in WATCHED for step in rest))
 
 
-def confirm(words: Sequence[str], question: str, without: str, refused: str) -> None:
+async def confirm(words: Sequence[str], question: str, without: str, refused: str) -> None:
     """Say what would happen and ask.
 
     Args:
@@ -85,14 +85,13 @@ def confirm(words: Sequence[str], question: str, without: str, refused: str) -> 
     Raises:
         ConfigurationInvalid: nobody can be asked, or the answer is not yes.
     """
-    if not sys.stdin.isatty():
+    if not anybody_there():
         raise ConfigurationInvalid(
             f"{without} and asks for a confirmation.", hint="Add --yes to do it without being asked."
         )
     for sentence in words:
         talk(sentence)
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    if not await agrees(question):
         raise ConfigurationInvalid(refused, hint="Nothing was sent.")
 
 

@@ -83,7 +83,7 @@ async def change_life(backend: Backend, args: argparse.Namespace) -> int:
         raise errors[args.names[0]]
     previews = [preview(deployment, kind, changes) for deployment in wanted]
     if not args.yes and any(one.steps for one in previews):
-        _confirm(previews, kind)
+        await _confirm(previews, kind)
     if wanted:
         await backend.start()
     followed: dict[str, Followed] = {}
@@ -154,7 +154,7 @@ def _changes(args: argparse.Namespace) -> dict[str, str]:
     return given
 
 
-def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
+async def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
     words: list[str] = []
     for one in previews:
         cost = f"{usd(one.usd_per_hour)} /h now" if one.usd_per_hour is not None else "its cost is not known"
@@ -170,7 +170,7 @@ def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
     if len(previews) > 1:
         words.append(f"together {cost}")
     names = ", ".join(one.deployment.name for one in previews)
-    confirm(
+    await confirm(
         words,
         f"{DONE[kind].capitalize()}?",
         f"This would {DONE[kind]} {names} ({cost})",
