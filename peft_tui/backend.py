@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peft_tui.clock import Clock, SystemClock
 from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
-from peft_tui.domain.billing import GAP
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
-from peft_tui.services.figures import FiguresService
 from peft_tui.services.lookups import Answer, Lookups, Question
-from peft_tui.services.prompts import Prompts
 from peft_tui.store import Store
 
 if TYPE_CHECKING:
+    import tempfile
+
     from peft_tui.embedded import EmbeddedSandbox
+    from peft_tui.services.figures import FiguresService
     from peft_tui.services.life import LifeService
+    from peft_tui.services.prompts import Prompts
     from peft_tui.workers.crew import Crew
 
 PASSPHRASE = "PEFT_TUI_PASSPHRASE"
@@ -56,14 +57,31 @@ class Backend:
         # In the sandbox nothing of the person's own is looked at, and nothing is kept beyond the session.
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
-        store.billing.gap = max(GAP, timedelta(seconds=3 * self.config.refresh_seconds))
         self.deployments = DeploymentService(store, clock, trouble)
         self.lookups = Lookups(store)
-        self.prompts = Prompts(store, clock, self.config.keep_texts)
-        self.figures = FiguresService(store, clock, self.lookups)
         self._directory = directory
         self._crew: Crew | None = None
         self._room: tempfile.TemporaryDirectory[str] | None = None
+
+    @cached_property
+    def prompts(self) -> Prompts:
+        """What is asked of an endpoint, and what was."""
+        from peft_tui.services.prompts import Prompts
+
+        return Prompts(self.store, self.clock, self.config.keep_texts)
+
+    @cached_property
+    def figures(self) -> FiguresService:
+        """What it did and what that cost. The first frame goes without: see `with_figures`."""
+        from peft_tui.services.figures import FiguresService
+
+        self.store.billing.patience(timedelta(seconds=self.config.refresh_seconds))
+        return FiguresService(self.store, self.clock, self.lookups)
+
+    async def with_figures(self) -> FiguresService:
+        """The same, loaded in a thread: it takes longer to import than a key press may wait."""
+        await asyncio.to_thread(import_module, "peft_tui.services.figures")
+        return self.figures
 
     @cached_property
     def life(self) -> LifeService:
@@ -115,6 +133,8 @@ class Backend:
         Raises:
             ConfigurationInvalid: `trouble`, where there is no room for one either.
         """
+        import tempfile
+
         try:
             room = tempfile.TemporaryDirectory(prefix="peft-tui-", ignore_cleanup_errors=True)
             store = await Store.open(Path(room.name))
@@ -168,6 +188,7 @@ class Backend:
             self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
             self._crew.period = float(self.config.refresh_seconds)
             self._crew.keep_days = self.config.keep_days
+            self.store.billing.patience(timedelta(seconds=self.config.refresh_seconds))
             self.prompts.endpoints = self._crew.inference
         return self._crew
 

@@ -6,9 +6,8 @@ for it. The docstring below a field is its documentation: `peft-tui config` prin
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def _take(
     """Put one value where it belongs, or say why not."""
     known = _FIELDS.get(key)
     if known is None:
-        near = difflib.get_close_matches(key, _FIELDS, 1, 0.6)
+        near = _nearest(key, _FIELDS)
         hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(_FIELDS)}"
         problems.append(Problem(where, f"there is no setting “{_short(key)}”{hint}"))
         return
@@ -155,7 +154,7 @@ def _value(known: Any, given: object) -> Any:
         text = given.lower() if isinstance(given, str) else given
         if text in choices:
             return text
-        near = difflib.get_close_matches(str(text), choices, 1, 0.6)
+        near = _nearest(str(text), choices)
         raise ValueError(f"one of {', '.join(choices)}{f' ({near[0]}?)' if near else ''}")
     if isinstance(given, str) and given:
         return given
@@ -272,3 +271,10 @@ def _toml(value: object) -> str:
 
 
 _FIELDS = {known.name: known for known in fields(Config)}
+
+
+def _nearest(word: str, known: Iterable[str]) -> list[str]:
+    # Wanted only where something is misspelt.
+    import difflib
+
+    return difflib.get_close_matches(word, known, 1, 0.6)

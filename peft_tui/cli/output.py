@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.ages import age
 from peft_tui.domain.deployment import Deployment, Origin
@@ -16,8 +16,10 @@ from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation
 from peft_tui.domain.status import GLYPHS
 from peft_tui.redaction import redact, redacted
-from peft_tui.services.figures import Brief
 from peft_tui.text import clean, clean_line
+
+if TYPE_CHECKING:
+    from peft_tui.services.figures import Brief
 
 
 def data(document: dict[str, Any]) -> None:

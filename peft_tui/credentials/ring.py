@@ -7,7 +7,7 @@ program does not wait for at its end, and is given up after three seconds.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -104,7 +104,7 @@ class Ring:
 
     def _probe(self) -> None:
         self._begin()
-        value = secrets.token_hex(8)
+        value = os.urandom(8).hex()
         self._backend.set_password(SERVICE, _CANARY, value)
         found = self._backend.get_password(SERVICE, _CANARY)
         self._backend.delete_password(SERVICE, _CANARY)

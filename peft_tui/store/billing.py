@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from peft_tui.domain.billing import GAP, Ledger, Mark, Phase, Watch, phase_of
@@ -23,6 +23,10 @@ class Billing:
         self._db = database
         self.gap = GAP
         """After how long a silence nobody was looking: three periods of the refresh loop."""
+
+    def patience(self, period: timedelta) -> None:
+        """Reckon with a refresh loop of this period."""
+        self.gap = max(GAP, 3 * period)
 
     async def ledgers(self, deployment_ids: Sequence[str], now: datetime) -> dict[str, Ledger]:
         """What was seen of each; one that was never seen is not in it."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.spec import DeploymentSpec, Settings
 from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.redaction import redact
-from peft_tui.store.billing import Billing
 from peft_tui.store.database import Database, Transaction
 from peft_tui.store.operations import Operations
+
+if TYPE_CHECKING:
+    from peft_tui.store.billing import Billing
 
 _SELECT = """
     SELECT id, name, platform, source_kind, source_reference, base_model, settings, origin, account,
@@ -55,7 +58,7 @@ class HistoryLine:
 class Deployments:
     """The queries on deployments and observations."""
 
-    def __init__(self, database: Database, operations: Operations, billing: Billing) -> None:
+    def __init__(self, database: Database, operations: Operations, billing: Callable[[], Billing]) -> None:
         self._db = database
         self._operations = operations
         self._billing = billing
@@ -211,7 +214,7 @@ class Deployments:
                 deployment.id,
             ),
         )
-        await self._billing.mark(transaction, deployment.id, before, observation)
+        await self._billing().mark(transaction, deployment.id, before, observation)
         if news:
             await transaction.connection.execute(
                 "INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

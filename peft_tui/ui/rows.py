@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.ages import age, span, took
 from peft_tui.domain.deployment import Deployment, Origin
@@ -25,10 +25,12 @@ from peft_tui.domain.operation import (
     StepState,
 )
 from peft_tui.domain.status import GLYPHS, Condition, Status
-from peft_tui.services.figures import Brief
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
 from peft_tui.ui.widgets.live_table import Cell, Column, Row
+
+if TYPE_CHECKING:
+    from peft_tui.services.figures import Brief
 
 STALE_SECONDS = 15
 """An observation older than this looks old: three looks of the refresh loop."""

@@ -26,7 +26,6 @@ from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.status import Status
 from peft_tui.services.deployments import Summary, summarize
-from peft_tui.services.figures import Brief
 from peft_tui.store import Changes, StoreError
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.store.platforms import PlatformHealth
@@ -59,6 +58,7 @@ from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
 if TYPE_CHECKING:
     from textual.widgets import Input
 
+    from peft_tui.services.figures import Brief
     from peft_tui.ui.widgets.filter_line import FilterLine
 
 TICK_SECONDS = 5.0
@@ -247,10 +247,11 @@ class DeploymentsScreen(LifeScreen):
         """Put the figures into the rows that they change."""
         self._briefing = True
         try:
+            figures = await self._backend.with_figures()
             while self._brief_wanted is None or self._brief_wanted:
                 wanted, self._brief_wanted = self._brief_wanted, set()
                 chosen = [d for d in self._deployments.values() if wanted is None or d.id in wanted]
-                for key, brief in (await self._backend.figures.briefs(chosen)).items():
+                for key, brief in (await figures.briefs(chosen)).items():
                     if self._briefs.get(key) != brief:
                         self._briefs[key] = brief
                         self._drawn.pop(key, None)
