@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 from tests.bench.application import starts_full, ticks
 from tests.bench.asking import asking
+from tests.bench.figures import figures
 from tests.bench.measure import Result, keys_cost, program, starts
 
 Bench = Callable[[int], Awaitable[list[Result]]]
@@ -26,6 +27,7 @@ TABLE_KEYS = {
 BENCHES: list[Bench] = [
     starts_full,
     ticks,
+    figures,
     asking,
     starts("start, LiveTable of 1,000 rows", program("tables_app", "live", "1000"), "deployment-3", goal=1.3),
     keys_cost(
