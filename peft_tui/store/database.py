@@ -202,7 +202,8 @@ class Database:
             requests: list[sqlite3.Row] = []
             if (last := await self._last_request()) != self._announced_request:
                 requests = await self.all(
-                    "SELECT DISTINCT deployment_id FROM requests WHERE id > ?", self._announced_request
+                    "SELECT DISTINCT deployment_id FROM requests NOT INDEXED WHERE id > ?",
+                    self._announced_request,
                 )
             catalog = await self.all("SELECT platform, topic, subject FROM catalog WHERE revision > ?", since)
             self._announced, self._announced_request = row["revision"], last

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import Provenance
-from peft_tui.domain.tally import Sample, Tally
+from peft_tui.domain.tally import Sample, Tally, counted
 from peft_tui.store.database import Database, Transaction
 
 LEVELS = (60, 600, 3600, 86400, 0)
@@ -135,6 +135,39 @@ class Figures:
             len(rows),
             lambda: [(row[0], datetime.fromtimestamp(row[1], UTC), Tally.from_json(row[2])) for row in rows],
         )
+
+    async def sums(
+        self, deployment_ids: Sequence[str], seconds: int, begin: datetime, end: datetime, *, whole: bool
+    ) -> tuple[dict[str, Tally], dict[str, list[tuple[int, int]]]]:
+        """Of measured cells as above: what each deployment's come to, and when (Unix time) how many requests.
+
+        Args:
+            whole: False leaves out what they come to, for where `totals` knows it.
+        """
+        rows = await self._db.all(
+            "SELECT deployment_id, start, cell FROM json_each(?) CROSS JOIN figure_cells"
+            " ON deployment_id = value WHERE source = ? AND seconds = ? AND start >= ? AND start < ?",
+            json.dumps(list(deployment_ids)),
+            Provenance.MEASURED,
+            seconds,
+            int(begin.timestamp()),
+            -int(-end.timestamp() // 1),
+        )
+
+        def work() -> tuple[dict[str, Tally], dict[str, list[tuple[int, int]]]]:
+            tallies: dict[str, Tally] = {}
+            counts: dict[str, list[tuple[int, int]]] = {}
+            for id, start, text in rows:
+                if whole:
+                    cell = Tally.from_json(text)
+                    tallies.setdefault(id, Tally()).merge(cell)
+                    count = cell.total
+                else:
+                    count = counted(text)
+                counts.setdefault(id, []).append((start, count))
+            return tallies, counts
+
+        return await _off_the_loop(len(rows), work)
 
     async def totals(
         self, deployment_ids: Sequence[str], source: Provenance = Provenance.MEASURED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from decimal import Decimal
 from io import BytesIO
 from pathlib import Path
@@ -149,6 +150,17 @@ class Control:
                 "min_containers": bounds.min_containers,
                 "max_containers": bounds.max_containers or None,
             }
+        )
+
+    async def statistics(self, function_id: str, since: datetime, until: datetime) -> Any:
+        """`ServerGetTimeRangeStatsResponse` of a stretch of seven days at most."""
+        return await self.connection.rpc(
+            "ServerGetTimeRangeStats",
+            "ServerGetTimeRangeStatsRequest",
+            urgency=Urgency.BACKGROUND,
+            function_id=function_id,
+            since={"seconds": int(since.timestamp())},
+            until={"seconds": int(until.timestamp())},
         )
 
     async def deployed(self, name: str) -> str:

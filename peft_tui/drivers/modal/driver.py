@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
@@ -16,10 +19,11 @@ from peft_tui.domain.offers import (
     Level,
     PlatformModel,
 )
+from peft_tui.domain.reported import Report
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hugging_face import HuggingFace
-from peft_tui.drivers.modal import engine, gpus, inference, states
+from peft_tui.drivers.modal import engine, figures, gpus, inference, states
 from peft_tui.drivers.modal.connection import Connection
 from peft_tui.drivers.modal.control import Control
 from peft_tui.drivers.modal.data_plane import DataPlane
@@ -41,6 +45,7 @@ class ModalDriver:
     """One environment of one workspace."""
 
     capabilities = CAPABILITIES
+    metrics_wake = False
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.title = CAPABILITIES.title
@@ -166,6 +171,9 @@ class ModalDriver:
         return tuple(
             Event(at(v.deployed_at) or self._clock.now(), _tell(v), kind="deployment") for v in versions
         )
+
+    async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
+        return await figures.reports(self, wanted, self._clock.now())
 
     async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
         await self.workspace()

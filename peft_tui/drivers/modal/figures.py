@@ -1,0 +1,77 @@
+"""Modal's own statistics of each server, by the hour. Its control plane answers: asking wakes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from peft_tui.domain.errors import NotFound
+from peft_tui.domain.reported import Metric, Reading, Report
+from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.modal.failures import Unimplemented
+
+if TYPE_CHECKING:
+    from peft_tui.drivers.modal.driver import ModalDriver
+
+SOURCE = "Modal, every HTTP request"
+HOUR = timedelta(hours=1)
+MOST_HOURS = 24
+# [INF] What the percentiles are called is not documented; these are the names that its command line shows.
+_DURATION = "Request duration (s)"
+_FIRST_TEXT = "time_to_first_token"
+
+
+async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: datetime) -> tuple[Report, ...]:
+    """The hours since the last look, the one before included: what is told of an hour replaces itself."""
+    await driver.workspace()
+    apps = {app.app_id: app for app in await driver.control.apps()}
+    found = []
+    for remote_id, since in wanted.items():
+        app = apps.get(remote_id)
+        if app is None or not app.name:
+            continue
+        try:
+            server = await driver.control.server(app.name, Urgency.BACKGROUND)
+            begin = max(_hour(since) - HOUR, _hour(now) - MOST_HOURS * HOUR)
+            told: list[Reading] = []
+            while begin <= now:
+                answer = await driver.control.statistics(server.function_id, begin, min(begin + HOUR, now))
+                told += _readings(answer, begin)
+                begin += HOUR
+        except (NotFound, Unimplemented):
+            continue
+        found.append(Report(remote_id, tuple(told), source=SOURCE))
+    return tuple(found)
+
+
+def _readings(answer: Any, begin: datetime) -> list[Reading]:
+    if not answer.request_count:
+        return [Reading(Metric.REQUESTS, begin, 3600, "0"), Reading(Metric.FAILED, begin, 3600, "0")]
+    failed = sum(row.count for row in answer.request_count_by_status_code if row.status_code >= 400)
+    told = [
+        Reading(Metric.REQUESTS, begin, 3600, str(answer.request_count)),
+        Reading(Metric.FAILED, begin, 3600, str(failed)),
+    ]
+    durations = (
+        (Metric.LATENCY_P50_S, 5000),
+        (Metric.LATENCY_P95_S, 9500),
+        (Metric.LATENCY_P99_S, 9900),
+    )
+    told += _percentiles(answer.request_percentile_stats, _DURATION, durations, begin)
+    first = ((Metric.FIRST_TEXT_P50_S, 5000), (Metric.FIRST_TEXT_P99_S, 9900))
+    told += _percentiles(answer.inference.percentile_stats, _FIRST_TEXT, first, begin)
+    return told
+
+
+def _percentiles(
+    stats: Any, name: str, wanted: tuple[tuple[Metric, int], ...], begin: datetime
+) -> list[Reading]:
+    if name not in stats or stats[name].unit not in ("s", ""):
+        return []
+    known = {row.percentile_basis_points: row.value for row in stats[name].percentiles}
+    return [Reading(metric, begin, 3600, f"{known[share]:.6f}") for metric, share in wanted if share in known]
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
