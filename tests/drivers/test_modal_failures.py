@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +32,7 @@ from peft_tui.drivers.transport import Network
 from tests.doubles import VirtualClock
 
 LOADED = sdk.load()
+ROOT = Path(__file__).parents[2]
 ERRORS = LOADED.errors
 
 
@@ -111,10 +114,14 @@ class TestVersion:
         assert "pip install" in caught.value.hint
 
     def test_a_person_s_own_settings_of_the_sdk_are_not_read(self, isolated: Any) -> None:
+        """In a process of its own: here the SDK may have been loaded for another test."""
         (isolated / ".modal.toml").write_text('[default]\ntoken_id = "ak-theirs"\nactive = true\n')
-        config = importlib.import_module("modal.config")
-        assert config.user_config_path == os.devnull and not config._user_config
-        assert "MODAL_CONFIG_PATH" not in os.environ
+        program = (
+            "import os; from peft_tui.drivers.modal import sdk; sdk.load(); import modal.config as config;"
+            "print(config.user_config_path, config._user_config, 'MODAL_CONFIG_PATH' in os.environ)"
+        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout.split() == [os.devnull, "{}", "False"], done.stderr
 
     def test_it_writes_nothing_on_the_terminal(self) -> None:
         import logging
