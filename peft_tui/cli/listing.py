@@ -154,6 +154,10 @@ def _platform_document(offer: Capabilities, backend: Backend) -> dict[str, Any]:
         "sources": dict(offer.sources),
         "unsupported_sources": dict(offer.no_sources),
         "scale_to_zero": offer.scale_to_zero,
+        "verbs": [kind.value for kind in offer.verbs],
+        "unsupported_verbs": dict(offer.no_verbs),
+        "no_events": offer.no_events or None,
+        "no_logs": offer.no_logs or None,
         "settings": [
             {**asdict(s), "supported": s.change is not Change.UNSUPPORTED, "choices": dict(s.choices)}
             for s in offer.settings

@@ -1,0 +1,75 @@
+"""The parts of README.md that are made from the program. `python -m tests.readme` writes them anew."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+
+from peft_tui.domain.adapter import SourceKind
+from peft_tui.domain.offers import Capabilities, Change
+from peft_tui.drivers import PLATFORMS, capabilities
+
+README = Path(__file__).parents[1] / "README.md"
+NONE = "–"
+
+
+def table(rows: Iterable[Iterable[str]]) -> str:
+    """The first row is the head."""
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+
+
+def platforms() -> str:
+    """What each needs and takes."""
+
+    def source(offers: Capabilities, kind: SourceKind) -> str:
+        return offers.sources.get(kind) or f"{NONE} {offers.no_sources.get(kind, '')}".strip()
+
+    def row(offers: Capabilities) -> list[str]:
+        required = ", ".join(f"`{field.env}`" for field in offers.credentials if field.required)
+        return [
+            f"**{offers.title}** ({offers.best_for})",
+            required,
+            *(source(offers, kind) for kind in SourceKind),
+            "events and logs"
+            if not (offers.no_events or offers.no_logs)
+            else "events"
+            if not offers.no_events
+            else "logs"
+            if not offers.no_logs
+            else NONE,
+        ]
+
+    head = ["platform", "variables", "adapter from a directory", "from Hugging Face", "already there", "tells"]
+    return table([head, *(row(capabilities(platform)) for platform in PLATFORMS)])
+
+
+def settings() -> str:
+    """Which setting exists where, and when it can be changed."""
+    declared = [capabilities(platform) for platform in PLATFORMS]
+    keys = dict.fromkeys(chain.from_iterable((s.key for s in offers.settings) for offers in declared))
+
+    def change(offers: Capabilities, key: str) -> str:
+        setting = offers.setting(key)
+        return setting.change.value if setting and setting.change is not Change.UNSUPPORTED else NONE
+
+    rows = [[f"`{key}`", *(change(offers, key) for offers in declared)] for key in keys]
+    return table([["setting", *(offers.title for offers in declared)], *rows])
+
+
+PARTS: dict[str, Callable[[], str]] = {"platforms": platforms, "settings": settings}
+
+
+def written(text: str) -> str:
+    """`text` with every part between its marks made anew."""
+    for name, part in PARTS.items():
+        marks = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+        assert marks.search(text), f"README.md has no marks for {name}"
+        text = marks.sub(lambda match, part=part: match[1] + part() + match[2], text)
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(written(README.read_text("utf-8")), "utf-8")
