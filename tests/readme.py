@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 
+from textual.binding import Binding
+
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.offers import Capabilities, Change
 from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.ui.screens.deployments import DeploymentsScreen
 
 README = Path(__file__).parents[1] / "README.md"
 NONE = "–"
@@ -59,7 +62,25 @@ def settings() -> str:
     return table([["setting", *(offers.title for offers in declared)], *rows])
 
 
-PARTS: dict[str, Callable[[], str]] = {"platforms": platforms, "settings": settings}
+def keys() -> str:
+    """The keys of the list of deployments, as the program binds them."""
+    bound = [*DeploymentsScreen.BINDINGS]
+    found: dict[str, str] = {}
+    for binding in bound:
+        assert isinstance(binding, Binding)
+        if binding.key != "escape":
+            keys = " ".join(f"`{SPELLED.get(key, key)}`" for key in binding.key.split(","))
+            told = binding.tooltip.rstrip(".")
+            found[keys] = f"{binding.description}: {told[:1].lower()}{told[1:]}"
+    pairs = list(found.items())
+    half = -(-len(pairs) // 2)
+    left, right = pairs[:half], [*pairs[half:], ("", "")]
+    rows = [[*one, *other] for one, other in zip(left, right, strict=False)]
+    return table([["key", "does", "key", "does"], *rows])
+
+
+SPELLED = {"question_mark": "?", "slash": "/", "asterisk": "*"}
+PARTS: dict[str, Callable[[], str]] = {"platforms": platforms, "settings": settings, "keys": keys}
 
 
 def written(text: str) -> str:
