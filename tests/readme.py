@@ -45,7 +45,14 @@ def platforms() -> str:
             else NONE,
         ]
 
-    head = ["platform", "variables", "adapter from a directory", "from Hugging Face", "already there", "tells"]
+    head = [
+        "platform",
+        "variables",
+        "adapter from a directory",
+        "from Hugging Face",
+        "already there",
+        "tells",
+    ]
     return table([head, *(row(capabilities(platform)) for platform in PLATFORMS)])
 
 
