@@ -73,6 +73,8 @@ async def life(scratch: Path) -> None:
             await at.sees(wanted)
             await at.pilot.pause(0.3)
             save(at, name)
+
+
 async def figures(scratch: Path) -> None:
     """An hour of calls, told by the screen of their figures."""
     bot = made("support-bot", minutes_ago=90)
