@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import settings
 from hypothesis.configuration import set_hypothesis_home_dir
@@ -83,6 +85,28 @@ def _is_here(host: Any) -> bool:
     except ValueError:
         return False
     return address.is_loopback or address.is_unspecified
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_tls_context() -> Iterator[None]:
+    """Thousands of clients speak plain HTTP here: the certificates, 20 ms a time, are read for one of them.
+
+    Whoever names certificates of his own gets them.
+    """
+    made, kept = httpx.create_ssl_context, []
+
+    def create(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        own = any(os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+        if own or verify is not True or cert is not None:
+            return made(verify, cert, trust_env)
+        if not kept:
+            kept.append(made())
+        return kept[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (httpx, httpx._transports.default):
+            patch.setattr(module, "create_ssl_context", create)
+        yield
 
 
 @pytest.fixture
