@@ -16,7 +16,7 @@ from peft_tui.domain.operation import Operation, OperationKind
 from peft_tui.domain.status import Status
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.previews import Preview, preview, total_usd_per_hour
-from peft_tui.services.reasons import why_not
+from peft_tui.services.reasons import forgets, why_not
 
 KINDS = {
     "stop": OperationKind.STOP,
@@ -82,9 +82,9 @@ async def change_life(backend: Backend, args: argparse.Namespace) -> int:
     if len(args.names) == 1 and errors:
         raise errors[args.names[0]]
     previews = [preview(deployment, kind, changes) for deployment in wanted]
-    if not args.yes and any(one.steps for one in previews):
+    if not args.yes and any(one.steps or one.forgets for one in previews):
         await _confirm(previews, kind)
-    if wanted:
+    if not all(one.forgets for one in previews):
         await backend.start()
     followed: dict[str, Followed] = {}
     for deployment in wanted:
@@ -106,6 +106,8 @@ async def _wanted(backend: Backend, name: str, kind: OperationKind, args: argpar
     stopping = deployment.under_way is not None and deployment.under_way.kind is kind
     if refused and not (kind is OperationKind.STOP and stopping) and not _is_so(deployment, kind):
         raise Conflict(f"{name}: {refused}", hint="Nothing was sent.")
+    if kind is OperationKind.DELETE and forgets(deployment):
+        return deployment
     offers = capabilities(deployment.platform)
     backend.credentials.secret(offers.credentials[0].env, offers.title)
     return deployment
@@ -160,7 +162,9 @@ async def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
         cost = f"{usd(one.usd_per_hour)} /h now" if one.usd_per_hour is not None else "its cost is not known"
         words.append(f"{DONE[kind]} {one.deployment.name} on {one.deployment.platform}: {cost}")
         if one.gives_up is not None:
-            words.append(f"  the {one.gives_up.kind} that is under way is given up")
+            waits = one.gives_up is one.deployment.waiting_start
+            where = "waits for the stop" if waits else "is under way"
+            words.append(f"  the {one.gives_up.kind} that {where} is given up")
         for changed in one.changes:
             how = "kept here" if changed.kept_here else "live" if changed.change == "live" else "new rollout"
             words.append(f"  {changed.title}: {_value(changed.old)} → {_value(changed.new)} ({how})")
@@ -200,9 +204,11 @@ async def _tell(
             document["errors"] = {name: error.as_dict() for name, error in errors.items()}
         data(document)
     if not args.json:
+        forgotten = {d.id for d in asked if args.command == "delete" and forgets(d)}
         for row in current:
             if row.name not in errors:
-                line(f"{row.name}: {row.condition or row.status}{_still(row, args)}")
+                said = "taken off the list" if row.id in forgotten else row.condition or row.status
+                line(f"{row.name}: {said}{_still(row, args)}")
         for name, error in errors.items():
             talk(f"{name}:")
             failure(error, as_json=False)

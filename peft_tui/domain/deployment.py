@@ -44,6 +44,8 @@ class Deployment:
     """The one that is under way or next, else the newest if that has failed."""
     start_bounds: tuple[int, int] | None = None
     """The last minimum and maximum that were not those of a stopped one: what it is started with."""
+    others: tuple[Operation, ...] = ()
+    """What has not ended either: what waits for the end of `operation`, and what is being given up."""
 
     @property
     def name(self) -> str:
@@ -76,6 +78,20 @@ class Deployment:
     def under_way(self) -> Operation | None:
         """The operation that has not ended."""
         return self.operation if self.operation and not self.operation.state.ended else None
+
+    @property
+    def waiting_start(self) -> Operation | None:
+        """The start that follows when what is under way has ended, and makes it bill again."""
+        starts = (one for one in self.others if one.kind is OperationKind.START and not one.given_up)
+        return next(starts, None)
+
+    @property
+    def to_give_up(self) -> Operation | None:
+        """What giving up applies to: a stop that was begun is not taken back, what waits for it is."""
+        under_way = self.under_way
+        if under_way is not None and under_way.kind is OperationKind.STOP and under_way.begun:
+            return self.waiting_start or under_way
+        return under_way
 
     @property
     def bounds_to_start(self) -> tuple[int, int] | None:

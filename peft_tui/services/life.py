@@ -12,6 +12,7 @@ from peft_tui.domain.errors import Conflict, NotFound
 from peft_tui.domain.offers import PlannedStep, planned
 from peft_tui.domain.operation import WATCHED, Operation, OperationKind, OperationState, StepState
 from peft_tui.domain.spec import Settings, Value
+from peft_tui.domain.status import Condition
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import local_part, read_changes
 from peft_tui.services.reasons import why_not, why_not_adopt
@@ -20,6 +21,8 @@ from peft_tui.store import Store, Transaction
 NEVER_MADE = "given up before anything was made"
 GIVES_WAY = frozenset({OperationKind.CREATE, OperationKind.UPDATE, OperationKind.START})
 """What a stop or a delete puts an end to."""
+FOR_THE_DELETE = "given up for the delete, which stops it as well"
+FORGOTTEN = "taken off the list"
 ENDS = frozenset({OperationKind.STOP, OperationKind.DELETE})
 
 
@@ -42,7 +45,7 @@ class LifeService:
         return await self._intend(deployment_id, OperationKind.START)
 
     async def delete(self, deployment_id: str, *, keep_adapter: bool = False) -> Operation:
-        """Leave nothing of it at the platform.
+        """Leave nothing of it at the platform. What is gone there already is only taken off the list.
 
         Args:
             keep_adapter: what was uploaded or imported for it stays there.
@@ -128,7 +131,7 @@ class LifeService:
                 raise Conflict(reason, hint="Nothing was sent.")
             ended = True
             if kind in ENDS:
-                ended = await self._end_earlier(transaction, earlier, now)
+                ended = await self._end_earlier(transaction, earlier, kind, now)
             if typed is not None:
                 changes = await self._take_local_part(transaction, deployment, typed)
             if kind is OperationKind.START:
@@ -139,7 +142,9 @@ class LifeService:
             plan = capabilities(deployment.platform).verbs[kind]
             steps: Sequence[PlannedStep] = plan(deployment.spec.changed(changes), changes)
             if kind in ENDS and ended and _never_made(deployment, earlier):
-                kind, steps = OperationKind.DELETE, ()
+                kind, steps, reason = OperationKind.DELETE, (), NEVER_MADE
+            if kind is OperationKind.DELETE and ended and deployment.condition is Condition.GONE:
+                steps, reason = (), FORGOTTEN
             if kind is OperationKind.UPDATE and not changes:
                 steps = ()
             done = not steps
@@ -149,7 +154,7 @@ class LifeService:
             )
             await store.operations.insert(transaction, operation)
             if done and kind is OperationKind.DELETE:
-                await store.deployments.remove(transaction, deployment, now, NEVER_MADE)
+                await store.deployments.remove(transaction, deployment, now, reason)
         return operation
 
     async def _stop_again(self, transaction: Transaction, earlier: Sequence[Operation]) -> Operation | None:
@@ -164,23 +169,32 @@ class LifeService:
         return stop
 
     async def _end_earlier(
-        self, transaction: Transaction, earlier: Sequence[Operation], now: datetime
+        self, transaction: Transaction, earlier: Sequence[Operation], kind: OperationKind, now: datetime
     ) -> bool:
-        """Give up what gives way; True when all of it has ended with that."""
+        """Give up what gives way; True when all of it has ended with that.
+
+        A stop that may never be read back gives way to a delete: nothing could end it otherwise.
+        """
         ended = True
         for operation in earlier:
-            if not operation.state.ended and (operation.kind in GIVES_WAY or not operation.begun):
+            if operation.state.ended:
+                continue
+            if operation.kind in GIVES_WAY or not operation.begun:
                 ended &= await self._give_up(transaction, operation, now)
-            elif not operation.state.ended:
+            elif kind is OperationKind.DELETE and operation.kind is OperationKind.STOP:
+                ended &= await self._give_up(transaction, operation, now, FOR_THE_DELETE)
+            else:
                 ended = False
         return ended
 
-    async def _give_up(self, transaction: Transaction, operation: Operation, now: datetime) -> bool:
+    async def _give_up(
+        self, transaction: Transaction, operation: Operation, now: datetime, note: str = ""
+    ) -> bool:
         """True when it has ended with that: of what was never sent there is nothing to find out."""
         if not operation.begun:
             await self._store.operations.write_state(transaction, operation, OperationState.CANCELLED, now)
             return True
-        await self._store.operations.give_up(transaction, operation)
+        await self._store.operations.give_up(transaction, operation, note)
         return False
 
     async def _take_local_part(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.offers import Change, PlannedStep
 from peft_tui.domain.operation import Operation, OperationKind
@@ -13,7 +14,7 @@ from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import ChangedSetting, difference, local_part, read_changes
-from peft_tui.services.reasons import why_not
+from peft_tui.services.reasons import forgets, stops_again, why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Preview:
     """What ends, for a person."""
     afterwards: str = ""
     """What may bill when it is done, or what is left."""
+    forgets: bool = False
+    """It is gone at the platform: it is only taken off the list."""
 
     @property
     def rolls_out(self) -> bool:
@@ -64,7 +67,9 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, s
         settings = {"min_instances": bounds[0], "max_instances": bounds[1]}
     plan = capabilities(deployment.platform).verbs.get(kind)
     steps = plan(deployment.spec.changed(settings), settings) if plan and not refused else ()
-    if kind is OperationKind.UPDATE and not settings:
+    forgotten = kind is OperationKind.DELETE and forgets(deployment)
+    again = kind is OperationKind.STOP and stops_again(deployment)
+    if forgotten or again or (kind is OperationKind.UPDATE and not settings):
         steps = ()
     ends = kind in (OperationKind.STOP, OperationKind.DELETE)
     return Preview(
@@ -74,9 +79,10 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, s
         seen.usd_per_hour if seen else None,
         steps,
         lines,
-        deployment.under_way if ends else None,
-        _stops(deployment, kind),
+        (deployment.waiting_start if again else deployment.under_way) if ends else None,
+        "" if forgotten or again else _stops(deployment, kind),
         _afterwards(deployment, kind, settings),
+        forgotten,
     )
 
 
@@ -101,6 +107,12 @@ def _stops(deployment: Deployment, kind: OperationKind) -> str:
 def _afterwards(deployment: Deployment, kind: OperationKind, settings: Settings) -> str:
     offers = capabilities(deployment.platform)
     match kind:
+        case OperationKind.STOP if stops_again(deployment):
+            return "It is being stopped already, and is not started again after it. It bills until then."
+        case OperationKind.DELETE if forgets(deployment):
+            uploads = deployment.spec.source.kind is not SourceKind.PLATFORM
+            beside = " What was uploaded for it is not looked for." if uploads else ""
+            return f"Nothing of it is left at the platform; it is taken off the list.{beside}"
         case OperationKind.STOP:
             return "Nothing bills once the platform says stopped. Its settings stay, to start it again."
         case OperationKind.START:

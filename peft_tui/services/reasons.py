@@ -19,18 +19,23 @@ DOING = {
 
 def why_not(deployment: Deployment, kind: OperationKind) -> str:
     """A sentence for a greyed action; empty when it is allowed."""
+    doing = deployment.under_way.kind if deployment.under_way else None
+    if kind is OperationKind.DELETE and forgets(deployment):
+        return ""
     offers = capabilities(deployment.platform)
     if kind in offers.no_verbs:
         return offers.no_verbs[kind]
     if kind not in offers.verbs:
         return f"{offers.title}: this cannot be done from here."
-    if deployment.condition is Condition.GONE:
+    ours = deployment.origin is Origin.OURS
+    if deployment.condition is Condition.GONE and not (ours and kind is OperationKind.DELETE):
         return "The platform does not have it any more."
     if reason := offers.refuses(kind, _as_seen(deployment)):
         return reason
-    if deployment.origin is not Origin.OURS and kind is not OperationKind.STOP:
+    if not ours and kind is not OperationKind.STOP:
         return "It was not made here: adopt it first."
-    doing = deployment.under_way.kind if deployment.under_way else None
+    if kind is OperationKind.STOP and stops_again(deployment):
+        return ""
     if doing is OperationKind.DELETE or doing is kind:
         return f"It is {DOING[doing]} already."
     match kind:
@@ -42,6 +47,19 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
             return _why_not_update(deployment, doing)
         case _:
             return ""
+
+
+def forgets(deployment: Deployment) -> bool:
+    """Whether a delete only takes it off the list: it is gone, and no call is out that may make it anew."""
+    gone = deployment.condition is Condition.GONE and deployment.origin is Origin.OURS
+    coming = (deployment.under_way, *deployment.others)
+    return gone and not any(operation is not None and operation.begun for operation in coming)
+
+
+def stops_again(deployment: Deployment) -> bool:
+    """Whether a stop only ends the start that waits for the stop that is under way."""
+    stopping = deployment.under_way is not None and deployment.under_way.kind is OperationKind.STOP
+    return stopping and deployment.waiting_start is not None
 
 
 def _as_seen(deployment: Deployment) -> Settings:
@@ -73,6 +91,8 @@ def _why_not_stop(deployment: Deployment, doing: OperationKind | None) -> str:
 
 def _why_not_start(deployment: Deployment, doing: OperationKind | None) -> str:
     offers = capabilities(deployment.platform)
+    if doing is OperationKind.STOP and deployment.waiting_start is not None:
+        return "It is started again once it is stopped."
     if half := _half_made(deployment):
         return half
     if deployment.status is Status.FAILED and offers.failed_is_final:

@@ -283,10 +283,12 @@ class Deployments:
         )
 
     async def _with_operations(self, deployments: list[Deployment]) -> list[Deployment]:
-        """The same with the operation that each one's row should show."""
+        """The same with the operation that each one's row should show, and what else has not ended."""
         shown = await self._operations.shown({deployment.id for deployment in deployments})
         return [
-            replace(deployment, operation=shown[deployment.id]) if deployment.id in shown else deployment
+            replace(deployment, operation=shown[deployment.id][0], others=tuple(shown[deployment.id][1:]))
+            if deployment.id in shown
+            else deployment
             for deployment in deployments
         ]
 

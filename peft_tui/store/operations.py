@@ -39,10 +39,10 @@ class Operations:
         rows = await self._db.all("SELECT * FROM operations WHERE id = ?", operation_id)
         return next(iter(await self._with_steps(rows)), None)
 
-    async def shown(self, deployment_ids: Iterable[str]) -> dict[str, Operation]:
+    async def shown(self, deployment_ids: Iterable[str]) -> dict[str, list[Operation]]:
         """By deployment: the operation that is under way or next, else the newest if that has failed.
 
-        One that was given up is not it where something else is to come.
+        One that was given up is not it where something else is to come. Behind it, what has not ended either.
         """
         rows = await self._db.all(
             "SELECT * FROM operations WHERE deployment_id IN (SELECT value FROM json_each(?))"
@@ -51,10 +51,12 @@ class Operations:
             " ORDER BY state = 'failed', given_up, rowid",
             json.dumps(list(deployment_ids)),
         )
-        first: dict[str, sqlite3.Row] = {}
-        for row in rows:
-            first.setdefault(row["deployment_id"], row)
-        return {operation.deployment_id: operation for operation in await self._with_steps([*first.values()])}
+        found: dict[str, list[Operation]] = {}
+        for operation in await self._with_steps(rows):
+            of_one = found.setdefault(operation.deployment_id, [])
+            if not of_one or not operation.state.ended:
+                of_one.append(operation)
+        return found
 
     async def of_deployment(self, deployment_id: str) -> list[Operation]:
         """All of one deployment, newest first."""
@@ -97,12 +99,22 @@ class Operations:
             [(operation.id, s.seq, s.key, s.title, s.state, s.bills) for s in operation.steps],
         )
 
-    async def give_up(self, transaction: Transaction, operation: Operation) -> None:
-        """No step of it is sent any more; the worker finds out what was sent, and ends it."""
+    async def give_up(self, transaction: Transaction, operation: Operation, note: str = "") -> None:
+        """No step of it is sent any more; the worker finds out what was sent, and ends it.
+
+        Args:
+            note: why, at its last step, which is not reached any more.
+        """
         await transaction.connection.execute(
             "UPDATE operations SET given_up = 1 WHERE id = ? AND state IN ('queued', 'running')",
             (operation.id,),
         )
+        if note:
+            await transaction.connection.execute(
+                "UPDATE operation_steps SET note = ?1 WHERE operation_id = ?2"
+                " AND seq = (SELECT max(seq) FROM operation_steps WHERE operation_id = ?2)",
+                (note, operation.id),
+            )
         await self._touch(transaction, operation)
 
     async def set_state(
@@ -199,8 +211,11 @@ class Operations:
     ) -> None:
         async with self._db.transaction() as transaction:
             await transaction.connection.execute(
-                "UPDATE operation_steps SET done = ?, total = ?, note = ? WHERE operation_id = ? AND seq = ?",
-                (done, total, redact(note), operation.id, step.seq),
+                # A wait that was given up has nothing more to say: why it was stays to be read.
+                "UPDATE operation_steps SET done = ?, total = ?, note = ? WHERE operation_id = ? AND seq = ?"
+                " AND NOT (key IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM operations"
+                " WHERE id = operation_id AND given_up))",
+                (done, total, redact(note), operation.id, step.seq, json.dumps(sorted(WATCHED))),
             )
             await self._touch(transaction, operation)
 

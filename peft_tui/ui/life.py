@@ -247,9 +247,9 @@ class LifeScreen(Screen[None]):
         return write
 
     async def _give_up(self, deployment: Deployment) -> object:
-        if deployment.under_way is None:
+        if deployment.to_give_up is None:
             return None
-        return await self._backend.life.cancel(deployment.under_way.id)
+        return await self._backend.life.cancel(deployment.to_give_up.id)
 
     async def _coming(self, previews: Sequence[Preview]) -> str:
         """What a start will cost per hour, from the prices that were heard of last."""
@@ -330,7 +330,7 @@ def why_not(verb: Verb, deployment: Deployment) -> str:
 
 
 def _why_not_cancel(deployment: Deployment) -> str:
-    operation = deployment.under_way
+    operation = deployment.to_give_up
     if operation is None:
         return "Nothing is under way."
     if operation.given_up:

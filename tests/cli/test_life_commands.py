@@ -15,7 +15,7 @@ from peft_tui.cli.main import _parse
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
 from peft_tui.domain.operation import OperationState
-from peft_tui.domain.status import Status
+from peft_tui.domain.status import Status, gone
 from tests.life import Life, at_platform, life
 
 
@@ -128,6 +128,31 @@ async def test_a_stop_asked_for_again_ends_the_start_that_was_to_follow_it(shell
     assert len(operations) == 3
     again = await shell.lived.backend.life.start(made.id)
     assert again.state is OperationState.QUEUED
+
+
+async def test_what_is_gone_is_taken_off_the_list_without_a_call(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await shell.deployed()
+    store = shell.lived.backend.store
+    row = await store.deployments.get(made.id)
+    assert row is not None
+
+    async def nobody() -> None:
+        """It was gone when the list was asked for last."""
+
+    monkeypatch.setattr(shell.lived.backend, "refresh_once", nobody)
+    async with store.database.transaction() as transaction:
+        nothing = gone(shell.lived.backend.clock.now(), "deleted elsewhere")
+        await store.deployments.observe(transaction, row, nothing, listed=False)
+    before = len(shell.lived.sent())
+    with pytest.raises(ConfigurationInvalid, match="This would delete bot"):
+        await shell.run("delete", "bot")
+    status, out, _ = await shell.run("delete", "bot", "--yes")
+    assert (status, out) == (0, "bot: taken off the list\n")
+    assert len(shell.lived.sent()) == before
+    with pytest.raises(NotFound):
+        await shell.run("show", "bot", "--cached")
 
 
 async def test_show_tells_what_is_under_way(shell: Shell) -> None:

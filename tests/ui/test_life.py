@@ -19,7 +19,7 @@ from peft_tui.domain.event import Event
 from peft_tui.domain.money import Price
 from peft_tui.domain.offers import InstanceType
 from peft_tui.domain.operation import Operation, OperationKind, OperationState
-from peft_tui.domain.status import Status
+from peft_tui.domain.status import Status, gone
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Store
 from peft_tui.ui.screens.deployments import DeploymentsScreen
@@ -267,6 +267,47 @@ async def test_a_running_create_is_given_up(tmp_path: Path) -> None:
         operations = await asked(at, "ticket-router")
         assert [operation.kind for operation in operations] == [OperationKind.DELETE, OperationKind.CREATE]
         assert operations[1].given_up
+
+
+@pytest.mark.parametrize(
+    ("key", "title", "words"),
+    [
+        ("x", "Stop bot on together?", "starting, which waits for the stop, is given up"),
+        ("c", "Give up what is under way: bot?", "bot: it is not started again after the stop"),
+    ],
+)
+async def test_a_start_that_waits_behind_a_stop_is_given_up(
+    tmp_path: Path, key: str, title: str, words: str
+) -> None:
+    async with at_home(tmp_path, one_active) as at:
+        life = backend_of(at.app).life
+        (bot,) = await store_of(at).deployments.named("bot")
+        stop = await life.stop(bot.id)
+        await store_of(at).operations.step_sent(stop, stop.steps[0], NOON)
+        await life.start(bot.id)
+        await at.sees("next it is started again, and bills")
+        await at.press(key)
+        await at.sees(title, words)
+        await at.press("y")
+        await at.gone(title)
+        await at.until(lambda: "x stop" not in at.footer and "c give up" not in at.footer)
+        assert await kinds(at, "bot") == [("start", "cancelled"), ("stop", "queued")]
+
+
+async def test_what_is_gone_at_the_platform_is_taken_off_the_list(tmp_path: Path) -> None:
+    async def one_gone(store: Store) -> None:
+        await one_active(store)
+        await put(store, made("old"), observed(Status.ACTIVE, 60), gone(NOON, "deleted elsewhere"))
+
+    async with at_home(tmp_path, one_gone) as at:
+        await at.sees("old together")
+        await at.press("j" if not at.selected.split()[1] == "old" else "k")
+        await at.selects("old")
+        await at.press("D")
+        await at.sees("Delete old on together?", "Nothing of it is left at the platform; it is taken off")
+        assert not at.shows("Type old")
+        await at.press("y")
+        await at.gone("old together")
 
 
 # Several

@@ -31,7 +31,7 @@ SETTINGS = {**capabilities("together").defaults(), "instance_type": "1xnvidia-h1
 
 
 def row(status: Status | None = Status.ACTIVE, **more: Any) -> Deployment:
-    facts = {key: more.pop(key) for key in ("origin", "operation", "start_bounds") if key in more}
+    facts = {key: more.pop(key) for key in ("origin", "operation", "start_bounds", "others") if key in more}
     made = deployment(settings=SETTINGS)
     bounds = {"min_instances": 1, "max_instances": 2, "billed_instances": 1}
     if status is Status.STOPPED:
@@ -88,11 +88,24 @@ def test_what_may_be_done_when(deployed: Deployment, allowed: set[OperationKind]
         assert why_not(deployed, kind).endswith("."), "a sentence"
 
 
-def test_what_is_gone_is_left_alone() -> None:
+def test_what_is_gone_can_only_be_taken_off_the_list() -> None:
     nothing = replace(row(), observation=gone(NOON, "deleted"))
-    assert all(why_not(nothing, kind) for kind in (STOP, START, UPDATE, DELETE)) and why_not_adopt(
-        replace(nothing, origin=Origin.FOUND)
-    )
+    assert all(why_not(nothing, kind) for kind in (STOP, START, UPDATE)) and not why_not(nothing, DELETE)
+    found = replace(nothing, origin=Origin.FOUND)
+    assert why_not_adopt(found) and why_not(found, DELETE)
+    told = preview(nothing, DELETE)
+    assert told.forgets and told.steps == () and told.stops == ""
+    assert told.afterwards.startswith("Nothing of it is left at the platform; it is taken off the list.")
+
+
+def test_what_waits_behind_a_stop_is_what_a_second_stop_ends() -> None:
+    coming = replace(under_way(START), state=OperationState.QUEUED)
+    stopping = row(operation=under_way(STOP), others=(coming,))
+    assert not why_not(stopping, STOP)
+    assert why_not(stopping, START) == "It is started again once it is stopped."
+    told = preview(stopping, STOP)
+    assert (told.gives_up, told.steps) == (coming, ())
+    assert told.afterwards.startswith("It is being stopped already, and is not started again after it.")
 
 
 class TestStop:
@@ -123,6 +136,19 @@ class TestStop:
         assert (await service.life.stop(identity)).id == first.id
         ended = await service.store.operations.get(later.id)
         assert ended is not None and ended.state is OperationState.CANCELLED
+
+    async def test_its_row_tells_what_waits_behind_it(self, service: Service) -> None:
+        identity = await service.added(row())
+        stop = await service.life.stop(identity)
+        await service.store.operations.step_sent(stop, stop.steps[0], NOON)
+        start = await service.life.start(identity)
+        read = await service.read(identity)
+        assert read.operation is not None and read.operation.id == stop.id
+        assert [one.id for one in read.others] == [start.id]
+        with pytest.raises(Conflict, match="once it is stopped"):
+            await service.life.start(identity)
+        assert (await service.life.cancel(start.id)).id == stop.id
+        assert (await service.read(identity)).others == ()
 
     async def test_two_windows_ask_at_once_and_it_is_one_stop(self, service: Service) -> None:
         identity = await service.added(row())
@@ -226,6 +252,40 @@ class TestAdoptAndCancel:
             await service.store.operations.step_sent(asked, step, NOON)
         with pytest.raises(Conflict, match="cannot be taken back"):
             await service.life.cancel(asked.id)
+
+
+class TestDelete:
+    async def test_it_takes_the_place_of_a_stop_that_was_sent(self, service: Service) -> None:
+        identity = await service.added(row())
+        stop = await service.life.stop(identity)
+        await service.store.operations.step_done(stop, stop.steps[0], {}, NOON)
+        await service.store.operations.step_sent(stop, stop.steps[1], NOON)
+        asked = await service.life.delete(identity)
+        ended = await service.store.operations.get(stop.id)
+        assert ended is not None and ended.given_up and not ended.state.ended, "the worker ends it"
+        assert ended.steps[1].note == "given up for the delete, which stops it as well"
+        shown = await service.read(identity)
+        assert shown.operation is not None and shown.operation.id == asked.id
+        assert shown.status is Status.ACTIVE, "until it is read back"
+
+    async def test_what_is_gone_is_taken_off_the_list_without_a_call(self, service: Service) -> None:
+        identity = await service.added(row())
+        await see(service.store, identity, gone(NOON, "deleted elsewhere"))
+        assert [one.id for one in await service.store.deployments.all()] == [identity]
+        asked = await service.life.delete(identity)
+        assert (asked.kind, asked.state, asked.steps) == (DELETE, OperationState.DONE, ())
+        assert await service.store.deployments.all() == []
+        lines = await service.store.deployments.history(identity)
+        assert [line.condition for line in lines] == [Condition.NONE, Condition.GONE]
+
+    async def test_of_what_is_gone_a_call_that_may_be_out_is_awaited(self, service: Service) -> None:
+        identity = await service.added(row(Status.STOPPED, start_bounds=(1, 2)))
+        start = await service.life.start(identity)
+        await service.store.operations.step_sent(start, start.steps[0], NOON)
+        await see(service.store, identity, gone(NOON, "deleted elsewhere"))
+        asked = await service.life.delete(identity)
+        assert asked.state is OperationState.QUEUED and asked.steps, "the start may have made it anew"
+        assert not preview(await service.read(identity), DELETE).forgets
 
 
 class TestPreview:

@@ -255,3 +255,27 @@ async def test_a_refused_delete_says_what_may_bill(bench: Bench) -> None:
     async with bench.running():
         ended = await bench.until_ended(bench.stop)
     assert ended.state is OperationState.FAILED and "may bill" in (ended.error or {})["hint"]
+
+
+async def test_a_stop_that_is_never_read_back_gives_way_to_the_delete(bench: Bench) -> None:
+    await begun(bench)
+    await bench.asked()
+    waiting = bench.stop
+    await see(bench.store, bench.wanted.id, seen(Status.ACTIVE, NOON), remote_id="id-1")
+    async with bench.running():
+        async with asyncio.timeout(20):
+            while (await bench.read(waiting)).steps[1].state is not StepState.SENT:
+                await asyncio.sleep(0)
+        steps = planned(DELETE)
+        delete = Operation(
+            "delete", bench.wanted.id, OperationKind.DELETE, OperationState.QUEUED, NOON, NOON, steps
+        )
+        async with bench.store.database.transaction() as transaction:
+            await bench.store.operations.give_up(transaction, waiting, "for the delete")
+            await bench.store.operations.insert(transaction, delete)
+        assert (await bench.until_ended(delete)).state is OperationState.DONE
+    ended = await bench.read(waiting)
+    assert ended.state is OperationState.CANCELLED and ended.steps[1].note == "for the delete"
+    assert bench.driver.calls.count("act stop") == 2, "the delete stops it itself"
+    lines = await bench.store.deployments.history(bench.wanted.id)
+    assert all(line.status is not Status.STOPPED or line.condition is Condition.GONE for line in lines)

@@ -55,6 +55,8 @@ def folded(subject: Subject, width: int, height: int) -> list[Line]:
     urgent = urgent_lines(subject, width)
     operation = subject.deployment.operation
     running = running_lines(operation, subject.now, subject.rate, width) if operation else []
+    if subject.deployment.waiting_start is not None:
+        running.append((Cell("next".ljust(LABEL), "dim"), Cell("it is started again, and bills", "warn")))
     facts = facts_of(subject)
     quick = [
         _pair(facts["endpoint"], ("model", facts["model"]), width),

@@ -93,7 +93,9 @@ def asked_about(
     facts = [costs, *then]
     if preview.gives_up is not None:
         doing = VERBS[preview.gives_up.kind]
-        facts.append(Fact("ends", f"{doing}, which is under way, is given up", "warn"))
+        waits = preview.gives_up is deployment.waiting_start
+        where = "waits for the stop" if waits else "is under way"
+        facts.append(Fact("ends", f"{doing}, which {where}, is given up", "warn"))
     if preview.stops:
         facts.append(Fact("stops", clean_line(preview.stops, 400)))
     facts += _steps(preview)
@@ -128,9 +130,9 @@ def about_adopting(deployments: Sequence[Deployment], sums: tuple[str, str]) -> 
 def about_cancelling(deployments: Sequence[Deployment]) -> Question:
     """What giving up means depends on what is under way."""
     facts = [
-        Fact("ends", f"{clean_line(d.name, 60)}: {_given_up(d.under_way.kind)}")
+        Fact("ends", f"{clean_line(d.name, 60)}: {_given_up(d)}")
         for d in deployments[:MOST_NAMES]
-        if d.under_way is not None
+        if d.to_give_up is not None
     ]
     if more := len(deployments) - MOST_NAMES:
         facts += [Fact("", f"and {more} more")] if more > 0 else []
@@ -138,14 +140,19 @@ def about_cancelling(deployments: Sequence[Deployment]) -> Question:
     return Question(f"Give up what is under way: {what}?", "Give up", tuple(facts))
 
 
-def _given_up(kind: OperationKind) -> str:
+def _given_up(deployment: Deployment) -> str:
+    operation = deployment.to_give_up
+    if operation is None:
+        return ""
+    if operation is deployment.waiting_start:
+        return "it is not started again after the stop"
     return {
         OperationKind.CREATE: "deploying ends, and what was made already is deleted",
         OperationKind.START: "starting ends, and it is stopped again",
         OperationKind.UPDATE: "the update stays as far as it came",
         OperationKind.STOP: "it goes on running, and billing, unless the stop was sent",
         OperationKind.DELETE: "it stays as far as nothing was deleted yet",
-    }[kind]
+    }[operation.kind]
 
 
 def serves(deployment: Deployment) -> bool:
