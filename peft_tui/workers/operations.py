@@ -175,9 +175,15 @@ class OperationRunner:
 
     @contextmanager
     def _unbroken(self, operation: Operation, step: OperationStep) -> Iterator[None]:
-        """Whoever gives the operation up meanwhile waits for the end of this step, unless it only waits."""
+        """Whoever gives the operation up meanwhile waits for the end of this step, unless it only waits.
+
+        Of a stop all that is sent is finished: what it writes down must not come after the delete.
+        """
         waits = step.key in WATCHED or (
-            self._driver.repeatable(step.key) and not step.bills and step.key not in SETTING
+            self._driver.repeatable(step.key)
+            and not step.bills
+            and step.key not in SETTING
+            and operation.kind is not OperationKind.STOP
         )
         if not waits:
             self._whole.add(operation.id)

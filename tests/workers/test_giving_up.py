@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -255,6 +256,34 @@ async def test_a_refused_delete_says_what_may_bill(bench: Bench) -> None:
     async with bench.running():
         ended = await bench.until_ended(bench.stop)
     assert ended.state is OperationState.FAILED and "may bill" in (ended.error or {})["hint"]
+
+
+async def test_what_a_stop_writes_down_is_finished_before_the_delete(bench: Bench) -> None:
+    out, answer = asyncio.Event(), asyncio.Event()
+
+    async def held(context: StepContext) -> None:
+        out.set()
+        await answer.wait()
+
+    bench.driver.will("check", held)
+    await bench.store.operations.set_state(bench.create, OperationState.DONE, NOON)
+    noting = planned((PlannedStep("check", "note it down"), *STOP))
+    stop = Operation("noting", bench.wanted.id, OperationKind.STOP, OperationState.QUEUED, NOON, NOON, noting)
+    bench.stop = replace(stop, id="delete", kind=OperationKind.DELETE, steps=planned(DELETE))
+    async with bench.store.database.transaction() as transaction:
+        await bench.store.operations.insert(transaction, stop)
+    async with bench.running():
+        await asyncio.wait_for(out.wait(), 20)
+        async with bench.store.database.transaction() as transaction:
+            await bench.store.operations.give_up(transaction, stop, "for the delete")
+            await bench.store.operations.insert(transaction, bench.stop)
+        for _ in range(50):
+            await bench.store.database.one("SELECT 1")
+        assert (await bench.read(stop)).state is OperationState.RUNNING
+        answer.set()
+        await bench.until_ended(bench.stop)
+    assert (await bench.read(stop)).steps[0].state is StepState.DONE
+    assert bench.sent() == ["act check", "act stop", "act delete"]
 
 
 async def test_a_stop_that_is_never_read_back_gives_way_to_the_delete(bench: Bench) -> None:
