@@ -356,11 +356,12 @@ class Transport:
     def _redirect(self, response: httpx.Response, safe: bool) -> str:
         try:
             target: str = urljoin(str(response.url), response.headers.get("location", ""))
-        except ValueError:
-            target = ""
-        if not safe or origin_of(target) != self.origin:
+            origin = origin_of(target)
+        except (ValueError, ConnectionFailed):
+            target, origin = "", "what is no address"
+        if not safe or origin != self.origin:
             raise ConnectionFailed(
-                f"{self._platform} redirects to {origin_of(target)}; it was not followed.",
+                f"{self._platform} redirects to {origin}; it was not followed.",
                 hint="Check the address in the environment.",
                 effect=Effect.NONE if safe else Effect.UNKNOWN,
             )

@@ -268,6 +268,18 @@ class TestRedirects:
         assert isinstance(await failing(http.get("/a")), ConnectionFailed)
 
     @pytest.mark.parametrize("method", UNSAFE)
+    @pytest.mark.parametrize("target", ["https://api.example:99999999/b", "https://[::1/b"])
+    async def test_a_write_that_is_sent_to_no_address_was_received_all_the_same(
+        self, http: Transport, router: respx.Router, method: str, target: str
+    ) -> None:
+        route = router.request(method, f"{BASE}/a").mock(
+            return_value=httpx.Response(307, headers={"Location": target})
+        )
+        error = await failing(http.request(method, "/a", body={}))
+        assert isinstance(error, ConnectionFailed)
+        assert (error.effect, route.call_count) == (Effect.UNKNOWN, 1)
+
+    @pytest.mark.parametrize("method", UNSAFE)
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     async def test_a_write_is_never_followed(
         self, http: Transport, router: respx.Router, method: str, status: int
