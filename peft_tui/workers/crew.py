@@ -144,7 +144,11 @@ class Crew:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
             if (close := getattr(driver, "close", None)) is not None:
-                await close()  # not every platform has a connection of its own
+                # Not every platform has a connection of its own.
+                try:
+                    await close()
+                except Exception:
+                    log.exception("the old connection to %s cannot be closed", platform)
             if task is not None:
                 self._tasks[platform] = asyncio.create_task(self._serve(platform))
 

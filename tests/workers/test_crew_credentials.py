@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,34 @@ async def test_the_first_key_brings_the_platform_to_life_and_its_deletion_ends_i
     await until(known)
     await backend.credentials.delete("TOGETHER_API_KEY")
     await until(refused)
+
+
+async def test_a_driver_that_cannot_be_closed_does_not_leave_its_platform_without_workers(
+    backend: Backend, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def listed_at() -> datetime | None:
+        health = (await backend.store.platforms.all()).get("together")
+        return health.listed_at if health is not None else None
+
+    async def listed() -> bool:
+        return await listed_at() is not None
+
+    async def told() -> bool:
+        return "cannot be closed" in caplog.text
+
+    async def listed_again() -> bool:
+        return await listed_at() != before
+
+    async def broken() -> None:
+        raise OSError("the socket is gone")
+
+    await backend.start()
+    await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
+    await until(listed)
+    assert backend._crew is not None
+    monkeypatch.setattr(backend._crew.driver("together"), "close", broken, raising=False)
+    await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
+    await until(told)
+    # The old workers had ended before: what is listed from now on is the new ones' doing.
+    before = await listed_at()
+    await until(listed_again)
