@@ -246,7 +246,7 @@ def open_metrics(found: Sequence[tuple[Deployment, Figures]]) -> str:
             requests.add("_total", {**labels, "outcome": outcome}, count)
         for kind, count in sorted(tally.errors.items()):
             errors.add("_total", {**labels, "error_type": kind}, count)
-        own = {"deployment": deployment.name, "platform": deployment.platform}
+        own = _own(deployment)
         for status in Status:
             current = int(deployment.status is status)
             state.add("", {**own, "peft_deployment_state": status.value}, current)
@@ -294,19 +294,31 @@ def _outcomes(tally: Tally) -> Iterable[tuple[str, int]]:
     yield "cancelled", tally.cancelled
 
 
+def _own(deployment: Deployment) -> dict[str, str]:
+    """A name may be used again after a deletion: the id alone keeps two series apart."""
+    return {
+        "deployment": deployment.name,
+        "deployment_id": deployment.id,
+        "platform": deployment.platform,
+    }
+
+
 def _labels(deployment: Deployment) -> dict[str, str]:
     seen = deployment.observation
     labels = {
-        "deployment": deployment.name,
-        "platform": deployment.platform,
+        **_own(deployment),
         "gen_ai_operation_name": "chat",
         "gen_ai_provider_name": deployment.platform,
         "gen_ai_request_model": (seen.model if seen else "") or deployment.spec.source.reference,
     }
-    parts = urlsplit(seen.endpoint_url) if seen else urlsplit("")
-    if parts.hostname:
-        labels["server_address"] = parts.hostname
-        labels["server_port"] = str(parts.port or (443 if parts.scheme == "https" else 80))
+    try:
+        parts = urlsplit(seen.endpoint_url if seen else "")
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        # The platform's text is no address: the figures are worth telling without it.
+        return labels
+    if host:
+        labels["server_address"], labels["server_port"] = host, str(port)
     return labels
 
 

@@ -106,6 +106,26 @@ async def test_a_name_that_breaks_lines_and_quotes_stays_a_label(store: Store) -
     assert found["peft_requests"].samples[0].labels["deployment"] == 'a"b\\c\nd 🦙'
 
 
+async def test_a_name_that_is_used_again_makes_no_series_twice(store: Store) -> None:
+    deployment, course = await scene(store)
+    again = replace(deployment, id="another")
+    found = families(export.open_metrics([(deployment, course.figures), (again, course.figures)]))
+    for family in found.values():
+        series = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in family.samples]
+        assert len(series) == len(set(series)), family.name
+        assert {sample.labels["deployment_id"] for sample in family.samples} == {deployment.id, "another"}
+
+
+@pytest.mark.parametrize("endpoint", ["https://[::1/v1", "https://api.example:port/v1", "nothing", ""])
+async def test_an_endpoint_that_is_no_address_has_no_server_label(store: Store, endpoint: str) -> None:
+    deployment, course = await scene(store, count=3)
+    assert deployment.observation is not None
+    odd = replace(deployment, observation=replace(deployment.observation, endpoint_url=endpoint))
+    found = families(export.document("prometheus", odd, course, NOON))
+    labels = found["gen_ai_client_operation_duration_seconds"].samples[0].labels
+    assert not {name for name in labels if name.startswith("server_")}
+
+
 async def test_a_secret_that_got_into_a_name_is_not_exported(store: Store) -> None:
     Secret("tgp_v1_do-not-tell-anybody")
     deployment, course = await scene(store, "bot-tgp_v1_do-not-tell-anybody", 3)
