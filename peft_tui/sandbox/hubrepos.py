@@ -61,6 +61,16 @@ def _lora(
     return HubRepo(id, files, private, gated, ("peft", "safetensors", "lora", f"base_model:{base}"), base)
 
 
+GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
+"""Owners, and names, whose models are handed out to those who agreed to a licence."""
+
+
+def _base(id: str, architecture: str) -> HubRepo:
+    """A base model, as small as a merged one here: what matters is that it is there, and for whom."""
+    files = {"README.md": _readme(id, False), **merged_files(architecture, id)}
+    return HubRepo(id, files, gated=id.startswith(GATED), tags=("transformers", "safetensors"))
+
+
 @cache
 def repos() -> dict[str, HubRepo]:
     """All repositories by id."""
@@ -85,5 +95,9 @@ def repos() -> dict[str, HubRepo]:
             tags=("transformers", "safetensors", "llama", f"base_model:{llama}"),
             base=llama,
         ),
+        _base(llama, "LlamaForCausalLM"),
+        _base("Qwen/Qwen3-8B", "Qwen3ForCausalLM"),
+        _base("mistralai/Mistral-7B-Instruct-v0.3", "MistralForCausalLM"),
+        _base("google/gemma-3-12b-it", "Gemma3ForConditionalGeneration"),
     ]
     return {repo.id: repo for repo in all_repos}

@@ -387,3 +387,16 @@ async def test_the_checkout_around_it_is_nobody_s_business(
         await active(lived, directory(tmp_path))
         apps = lived.sandbox.world.modal.apps.values()
         assert [release.commit for app in apps for release in app.releases if app.name] == [""]
+
+
+async def test_a_gated_base_rules_out_to_go_without_a_token(tmp_path: Path) -> None:
+    source = directory(tmp_path)
+    adapter = read_directory(source.reference)
+    async with life(tmp_path, "modal") as lived:
+        found = await ours(lived).assess(source, adapter)
+        assert not found.blocked and "is gated" in found.unsupported["hub_token=no"]
+        poor = driver_of(lived, HF_TOKEN="")
+        refused = (await poor.assess(source, adapter)).blocked
+        assert "is gated" in refused and "there is none" in refused
+        open_base = replace(adapter, base_model="Qwen/Qwen3-8B")
+        assert not (await ours(lived).assess(source, open_base)).unsupported

@@ -122,10 +122,13 @@ class ModalDriver:
         await self.workspace()
         if source.kind is SourceKind.PLATFORM:
             adapter = await adapter_of(self, DeploymentSpec("", "modal", source), "")
-        findings = [await self._fit(adapter), *await self._base_findings(adapter), *await self._money()]
+        gated = await self._gated(adapter)
+        findings = [await self._fit(adapter), *gated, *await self._money()]
         base = adapter.base_model if adapter else ""
         served = base or (source.reference if adapter is not None and adapter.merged else "")
-        return Assessment(tuple(findings), base, await self._machines(served))
+        # Without a token the container would end as soon as it asks the hub, again and again.
+        ruled_out = {"hub_token=no": gated[0].message} if gated else {}
+        return Assessment(tuple(findings), base, await self._machines(served), ruled_out)
 
     async def deployments(self) -> tuple[RemoteDeployment, ...]:
         workspace = await self.workspace()
@@ -213,18 +216,20 @@ class ModalDriver:
         rank = next(rank for rank in engine.RANKS if rank >= (adapter.rank or 16))
         return Finding(Level.OK, f"served by vLLM on {adapter.base_model}, rank up to {rank}")
 
-    async def _base_findings(self, adapter: Adapter | None) -> list[Finding]:
-        """Whether the container can fetch what it needs from the hub."""
+    async def _gated(self, adapter: Adapter | None) -> list[Finding]:
+        """That what the container needs is handed out to token holders only, if it is."""
         if adapter is None:
             return []
         base = adapter.base_model
         gated = adapter.gated or bool(base and not adapter.merged and await self.hub.is_gated(base))
         if not gated:
             return []
-        token = self.credentials.optional_secret("HF_TOKEN")
-        hint = "Set Hugging Face token to yes." + ("" if token else " There is none here: export HF_TOKEN=…")
         what = "the adapter" if adapter.gated else base
-        return [Finding(Level.WARNING, f"{what} is gated: the container needs a token to fetch it", hint)]
+        if self.credentials.optional_secret("HF_TOKEN") is None:
+            told = f"{what} is gated: the container needs a token to fetch it, and there is none."
+            return [Finding(Level.BLOCKED, told, "export HF_TOKEN=…, of an account that may read it.")]
+        told = f"{what} is gated: the container needs a token to fetch it"
+        return [Finding(Level.WARNING, told, "HF_TOKEN is handed to Modal, as a secret of this deployment.")]
 
     async def _money(self) -> list[Finding]:
         try:

@@ -13,7 +13,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Any
 
-from peft_tui.sandbox.hubrepos import HF_TOKEN, repos
+from peft_tui.sandbox.hubrepos import GATED, HF_TOKEN, repos
 from peft_tui.sandbox.modal.catalog import GPUS
 from peft_tui.sandbox.modal.state import Definition, Gpu, Image, ModalState, StoredFile
 
@@ -21,7 +21,6 @@ from peft_tui.sandbox.modal.state import Definition, Gpu, Image, ModalState, Sto
 DEFAULT_BASE = "meta-llama/Llama-3.1-8B-Instruct"
 DEFAULT_RANK = 16
 DEFAULT_PORT = 8000
-GATED = ("meta-llama/", "google/gemma", "mistralai/Mistral-Large")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*[bB]\b")
 _MOE = re.compile(r"(\d+)x(\d+(?:\.\d+)?)[bB]\b")
 _VALUES = {
