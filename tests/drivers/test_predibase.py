@@ -13,13 +13,18 @@ from peft_tui.adapters import read_directory
 from peft_tui.domain.deployment import Origin
 from peft_tui.domain.errors import (
     ConfigurationInvalid,
+    Effect,
     NotFound,
+    TimedOut,
 )
 from peft_tui.domain.inference import Role, Wake
 from peft_tui.domain.offers import Level
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
+from peft_tui.drivers.predibase import steps as steps_module
 from peft_tui.drivers.predibase import upload as upload_module
+from peft_tui.drivers.predibase.driver import PredibaseDriver
+from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.services.previews import preview
 from peft_tui.services.reasons import why_not
 from tests.drivers.test_inference import ask, served
@@ -96,6 +101,50 @@ async def test_an_upload_that_was_cut_is_begun_again_and_leaves_one_version(
     repo = await vendor.call("GET", f"/v2/repos/{deployment.remote_name}")
     assert [version["tag"] for version in repo["versions"]] == [1]
     assert len(vendor.uploads) > 1 and not any(upload.bearer_seen for upload in vendor.uploads)
+
+
+async def test_an_upload_address_that_has_expired_is_asked_for_again(
+    lived: Life, vendor: Vendor, tmp_path: Path
+) -> None:
+    await lived.fault(match="PUT /_objects/*safetensors", times=1, action="status", code=403)
+    await served(lived, directory(tmp_path), instance_type=A10G)
+    assert len(vendor.uploads) == 2
+
+
+async def test_fresh_upload_addresses_that_are_refused_too_end_in_words(
+    lived: Life, vendor: Vendor, tmp_path: Path
+) -> None:
+    await lived.fault(match="PUT /_objects/*safetensors", times=99, action="status", code=403)
+    operation = await lived.run(await lived.intend(directory(tmp_path), instance_type=A10G))
+    assert operation.state is OperationState.FAILED and operation.error is not None
+    assert operation.error["kind"] == "authentication"
+    assert "a fresh address too" in operation.error["message"]
+    assert "Nothing bills" in operation.error["hint"] and "proxy" in operation.error["hint"]
+    assert len(vendor.uploads) == 2
+    assert not any(resource["billing"] for resource in await lived.resources())
+
+
+async def test_a_repository_that_is_deleted_meanwhile_ends_the_create_in_words(
+    lived: Life, vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = steps_module.upload_directory
+
+    async def cut(driver: PredibaseDriver, repo: str, context: StepContext) -> Outputs:
+        """Somebody deletes it while the answer to the first completion is lost."""
+        if vendor.uploads:
+            return await whole(driver, repo, context)
+        await whole(driver, repo, context)
+        await vendor.call("DELETE", f"/v2/repos/{repo}")
+        raise TimedOut("No answer.", effect=Effect.UNKNOWN, transient=True)
+
+    monkeypatch.setattr(steps_module, "upload_directory", cut)
+    deployment = await lived.intend(directory(tmp_path), instance_type=A10G)
+    operation = await lived.run(deployment)
+    assert operation.state is OperationState.FAILED and operation.error is not None
+    assert operation.error["kind"] == "not_found"
+    assert "repository" in operation.error["message"] and deployment.remote_name in operation.error["message"]
+    assert "Nothing bills" in operation.error["hint"] and "Deploy again" in operation.error["hint"]
+    assert not any(resource["billing"] for resource in await lived.resources())
 
 
 async def test_progress_is_told_in_bytes(lived: Life, tmp_path: Path) -> None:

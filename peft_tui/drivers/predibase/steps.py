@@ -82,7 +82,11 @@ async def _repository(driver: PredibaseDriver, context: StepContext) -> Outputs:
 
 async def _find_upload(driver: PredibaseDriver, context: StepContext) -> Outputs | None:
     # The repository is this deployment's alone, and only a completed upload leaves a version in it.
-    repo = await driver.repo(context.remote_name)
+    try:
+        repo = await driver.repo(context.remote_name)
+    except NotFound:
+        # Deleted meanwhile, and what was uploaded with it. Sent again, the step says so and ends.
+        return None
     return {"adapter": f"{repo.name}/{repo.newest}"} if repo.newest is not None else None
 
 
