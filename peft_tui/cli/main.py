@@ -22,6 +22,7 @@ from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
 from peft_tui.paths import config_dir, data_dir
 from peft_tui.store import StoreError
+from peft_tui.text import clean_line
 
 LIFE_HELP = {
     "stop": "end the billing; what is being created is given up for it",
@@ -216,6 +217,7 @@ def _run(args: argparse.Namespace) -> int:
     # On the sandbox no key of the person's own is even looked at.
     environ: Mapping[str, str] = {} if sandbox else os.environ
     if args.command is None:
+        _check_screen(args.adapter)
         from peft_tui.app import TO_SANDBOX
         from peft_tui.app import run as run_application
 
@@ -232,6 +234,28 @@ def _run(args: argparse.Namespace) -> int:
             return _run(args)
         return status
     return asyncio.run(_command(args, directory, environ, sandbox, settings.config))
+
+
+def _check_screen(adapter: str | None) -> None:
+    """
+    Raises:
+        ConfigurationInvalid: no terminal to draw on, or a misspelt word where an adapter should be.
+    """
+    near: list[str] = []
+    if adapter and not os.path.exists(adapter):
+        import difflib
+
+        near = difflib.get_close_matches(adapter, COMMANDS, 1)
+    if near:
+        raise ConfigurationInvalid(
+            f"There is no command and no directory “{clean_line(adapter, 60)}”.",
+            hint=f"Did you mean peft-tui {near[0]}?",
+        )
+    if not sys.stdout.isatty():
+        raise ConfigurationInvalid(
+            "The application needs a terminal, and its output goes elsewhere.",
+            hint="For scripts there are commands: peft-tui --help",
+        )
 
 
 async def _command(

@@ -23,14 +23,19 @@ class Progress:
     clock: Clock
     _latest: tuple[int | None, int | None, str] | None = None
     _writing: asyncio.Task[None] | None = None
+    _over: bool = False
 
     def report(self, done: int | None, total: int | None, note: str) -> None:
+        if self._over:
+            # A thread that still sends tells of it after the program was left: the store is closed by then.
+            return
         self._latest = (done, total, note)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
     async def end(self) -> None:
         """Nothing is written after this: what the step ended with is written elsewhere."""
+        self._over = True
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)

@@ -488,6 +488,20 @@ class TestProgress:
         go_on.set()
         await finished(task)
 
+    async def test_what_is_told_after_its_end_is_written_nowhere(self, slow: Bench) -> None:
+        """A thread that still sends has its say after the store was closed."""
+        told: list[StepContext] = []
+
+        async def upload(context: StepContext) -> None:
+            told.append(context)
+
+        slow.driver.will("machine", upload)
+        await slow.carry_out()
+        before = await slow.step("machine")
+        told[0].report(7, 10, "late")
+        await slow.clock.advance(1)
+        assert await slow.step("machine") == before
+
     async def test_the_last_word_is_written_too(self, slow: Bench) -> None:
         go_on = asyncio.Event()
 

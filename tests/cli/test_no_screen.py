@@ -1,0 +1,29 @@
+"""Words that open no application."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("lsit",), "Did you mean peft-tui list?"),
+        ((), "needs a terminal"),
+        (("acme/support-r16",), "needs a terminal"),
+    ],
+)
+def test_without_a_terminal_or_with_a_misspelt_command_nothing_is_drawn(
+    words: tuple[str, ...], told: str, isolated: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "peft_tui", *words], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr and "\x1b" not in done.stderr
