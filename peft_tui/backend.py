@@ -57,6 +57,7 @@ class Backend:
         # In the sandbox nothing of the person's own is looked at, and nothing is kept beyond the session.
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
+        store.looked_every = timedelta(seconds=self.config.refresh_seconds)
         self.deployments = DeploymentService(store, clock, trouble)
         self.lookups = Lookups(store)
         self._directory = directory
@@ -75,7 +76,6 @@ class Backend:
         """What it did and what that cost. The first frame goes without: see `with_figures`."""
         from peft_tui.services.figures import FiguresService
 
-        self.store.billing.patience(timedelta(seconds=self.config.refresh_seconds))
         return FiguresService(self.store, self.clock, self.lookups)
 
     async def with_figures(self) -> FiguresService:
@@ -188,7 +188,6 @@ class Backend:
             self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
             self._crew.period = float(self.config.refresh_seconds)
             self._crew.keep_days = self.config.keep_days
-            self.store.billing.patience(timedelta(seconds=self.config.refresh_seconds))
             self.prompts.endpoints = self._crew.inference
         return self._crew
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,12 +32,14 @@ class Store:
         self.deployments = Deployments(database, self.operations, lambda: self.billing)
         self.platforms = Platforms(database)
         self.views = Views(database)
+        self.looked_every = timedelta(0)
+        """The period of the refresh loop; set before `billing` is first used."""
 
     @cached_property
     def billing(self) -> Billing:
         from peft_tui.store.billing import Billing
 
-        return Billing(self.database)
+        return Billing(self.database, self.looked_every)
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -19,14 +19,10 @@ INLINE = 20
 class Billing:
     """The queries on marks and watches."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, period: timedelta) -> None:
         self._db = database
-        self.gap = GAP
-        """After how long a silence nobody was looking: three periods of the refresh loop."""
-
-    def patience(self, period: timedelta) -> None:
-        """Reckon with a refresh loop of this period."""
         self.gap = max(GAP, 3 * period)
+        """After how long a silence nobody was looking: three periods of the refresh loop."""
 
     async def ledgers(self, deployment_ids: Sequence[str], now: datetime) -> dict[str, Ledger]:
         """What was seen of each; one that was never seen is not in it."""
