@@ -31,7 +31,7 @@ class Say:
     usage: Usage | None = field(default_factory=lambda: Usage(9, 2))
     first_s: float = 0.2
     gap_s: float = 0.1
-    error: PeftTuiError | None = None
+    error: Exception | None = None
     """After the pieces, instead of the end."""
     hangs: bool = False
     """After the pieces it says nothing more."""

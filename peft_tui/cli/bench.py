@@ -18,7 +18,7 @@ from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.inference import PromptRequest
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import usd
-from peft_tui.services import load, load_files
+from peft_tui.services import load, load_files, load_plan, load_report
 from peft_tui.services.wording import progress, report
 
 CAP = Decimal("1.00")
@@ -47,7 +47,7 @@ async def bench(backend: Backend, args: argparse.Namespace) -> int:
     if problem := plan.problem():
         raise ConfigurationInvalid(problem, hint="Nothing was sent.")
     deployment, target, model = await whom(backend, args)
-    seen = load.preview(plan, target, deployment, await _lately(backend, deployment))
+    seen = load_plan.preview(plan, target, deployment, await _lately(backend, deployment))
     talk(seen.words)
     if plan.cap_usd is not None and seen.can_be_capped:
         talk(f"It ends at {usd(plan.cap_usd)} at the latest (--cap).")
@@ -57,7 +57,7 @@ async def bench(backend: Backend, args: argparse.Namespace) -> int:
         raise ConfigurationInvalid(
             "Nothing was sent: it was not agreed to.", hint="--yes agrees without asking."
         )
-    running = load.LoadRun(plan)
+    running = load_report.LoadRun(plan)
     told = _Told(quiet=args.json)
     await load.run(backend.prompts, deployment, target, model, running, backend.clock, told.take)
     if args.export:
@@ -71,14 +71,14 @@ async def bench(backend: Backend, args: argparse.Namespace) -> int:
     return 0 if found.ok and not found.failed else 1
 
 
-def _plan(args: argparse.Namespace) -> load.LoadPlan:
+def _plan(args: argparse.Namespace) -> load_plan.LoadPlan:
     if (args.prompt is None) == (args.prompts is None):
         raise ConfigurationInvalid("Either --prompt or --prompts is needed.", hint="Nothing was sent.")
     like = request_of(args, args.prompt if args.prompt is not None else "x")
     asked: Sequence[PromptRequest] = (like,)
     if args.prompts is not None:
         asked = load_files.read_prompts(args.prompts, like)
-    return load.LoadPlan(tuple(asked), args.requests, args.concurrency, args.rate, _cap(args.cap))
+    return load_plan.LoadPlan(tuple(asked), args.requests, args.concurrency, args.rate, _cap(args.cap))
 
 
 def _cap(said: str | None) -> Decimal | None:
@@ -93,7 +93,7 @@ def _cap(said: str | None) -> Decimal | None:
     return amount or None
 
 
-def _uncapped(plan: load.LoadPlan, args: argparse.Namespace) -> load.LoadPlan:
+def _uncapped(plan: load_plan.LoadPlan, args: argparse.Namespace) -> load_plan.LoadPlan:
     """A cap that nobody asked for is let go where it cannot hold; one that was asked for is not."""
     if args.cap is not None and plan.cap_usd is not None:
         raise ConfigurationInvalid(
@@ -119,14 +119,14 @@ class _Told:
         self._quiet = quiet
         self._last = 0.0
 
-    def take(self, running: load.LoadRun) -> None:
+    def take(self, running: load_report.LoadRun) -> None:
         now = asyncio.get_running_loop().time()
         if not self._quiet and now - self._last >= PROGRESS_SECONDS:
             self._last = now
             talk(progress(running))
 
 
-def _export(path: Path, running: load.LoadRun) -> None:
+def _export(path: Path, running: load_report.LoadRun) -> None:
     as_json = path.suffix.lower() == ".json"
     text = load_files.as_json(running) if as_json else load_files.as_csv(running)
     try:

@@ -22,7 +22,8 @@ from peft_tui.domain.inference import (
 )
 from peft_tui.domain.measure import Source
 from peft_tui.domain.request import Exchange
-from peft_tui.services.prompts import Question, check_sendable, number, problems, seed
+from peft_tui.services.parameters import number, problems, seed
+from peft_tui.services.prompts import Question, check_sendable
 from peft_tui.services.wording import figures
 from peft_tui.text import Cleaner
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from peft_tui.domain.inference import PromptRequest
 from peft_tui.domain.request import Exchange
 from peft_tui.redaction import redacted
 from peft_tui.services.csv_cells import cell
-from peft_tui.services.load import LoadReport, LoadRun, prompts_of
+from peft_tui.services.load_report import LoadReport, LoadRun
 from peft_tui.text import clean_line
 
 COLUMNS = (
@@ -46,6 +48,46 @@ def read_prompts(name: str, like: PromptRequest) -> tuple[PromptRequest, ...]:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationInvalid(f"{shown} cannot be read: {clean_line(reason, 120)}.") from error
     return prompts_of(text, like)
+
+
+def prompts_of(text: str, like: PromptRequest) -> tuple[PromptRequest, ...]:
+    """The prompts of a JSONL file: a string, or an object with `prompt` or `messages`, on each line.
+
+    Raises:
+        ConfigurationInvalid: a line is something else; it is named.
+    """
+    found: list[PromptRequest] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        data: object = None
+        with contextlib.suppress(ValueError, RecursionError):
+            data = json.loads(line)
+        prompt, system = _prompt_of(data)
+        if prompt is None:
+            raise ConfigurationInvalid(
+                f"Line {number} is neither a string nor an object with “prompt” or “messages”.",
+                hint='For example {"prompt": "Where is my order?"} on each line.',
+            )
+        found.append(replace(like, prompt=prompt, system=system if system is not None else like.system))
+    if not found:
+        raise ConfigurationInvalid("The file holds no prompt.")
+    return tuple(found)
+
+
+def _prompt_of(data: object) -> tuple[str | None, str | None]:
+    if isinstance(data, str):
+        return data, None
+    if not isinstance(data, dict):
+        return None, None
+    if isinstance(prompt := data.get("prompt"), str):
+        return prompt, data["system"] if isinstance(data.get("system"), str) else None
+    messages = data.get("messages")
+    said: dict[str, str] = {}
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict) and isinstance(message.get("content"), str):
+            said[str(message.get("role"))] = message["content"]
+    return said.get("user"), said.get("system")
 
 
 def as_csv(load: LoadRun) -> str:

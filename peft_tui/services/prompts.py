@@ -7,6 +7,7 @@ closes the connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -16,12 +17,9 @@ from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.domain.inference import (
-    MAX_STOP,
-    RANGES,
     Finished,
     InferenceTarget,
     PromptRequest,
-    Role,
     ServedModel,
     StreamEvent,
     TextPiece,
@@ -30,10 +28,11 @@ from peft_tui.domain.inference import (
 from peft_tui.domain.measure import Meter, Outcome, Source, cost
 from peft_tui.domain.request import Exchange, Texts
 from peft_tui.domain.status import Condition, Status
-from peft_tui.store import Store
-from peft_tui.text import Cleaner, clean
+from peft_tui.redaction import redact
+from peft_tui.store import Store, StoreError
+from peft_tui.text import Cleaner, clean, clean_line
 
-MAX_PROMPT = 1_000_000
+log = logging.getLogger(__name__)
 
 
 class Endpoints(Protocol):
@@ -113,30 +112,49 @@ class Prompts:
         Args:
             record: False where the caller writes many at once; what is cancelled is written all the same.
 
+        Returns:
+            What came of it. Its `id` is 0 where it could not be written down: an answer that was paid for is
+            not lost for that.
+
         Raises:
             CancelledError: after it was written down.
+            Exception: what `listen` raised, likewise; the connection is closed.
         """
         endpoints = await self._way()
         running = _Running(question, self._clock)
         speaking = endpoints.speak(
             question.deployment.platform, question.target, question.model, question.request
         )
+        told = _Listener(listen)
         try:
             async with aclosing(speaking) as events:
                 async for event in events:
                     running.take(event)
-                    listen(event)
+                    told.take(event)
         except PeftTuiError as error:
             exchange = running.ended(error)
         except asyncio.CancelledError:
-            await asyncio.shield(self.record([running.ended(None)]))
+            await asyncio.shield(self._keep(running.ended(None)))
             raise
+        except Exception as error:
+            if told.failed:
+                # Nobody listens any more, as where the reader of a pipe has gone.
+                await self._keep(running.ended(None))
+                raise
+            log.exception("asking %s failed", question.deployment.name)
+            exchange = running.ended(unexpected(error))
         else:
             exchange = running.ended(None)
-        if record:
+        return await self._keep(exchange) if record else exchange
+
+    async def _keep(self, exchange: Exchange) -> Exchange:
+        """Write one down; it comes back with its id."""
+        try:
             (number,) = await self.record([exchange])
-            exchange = replace(exchange, id=number)
-        return exchange
+        except StoreError:
+            log.exception("a request cannot be written down")
+            return exchange
+        return replace(exchange, id=number)
 
     async def record(self, exchanges: Sequence[Exchange]) -> list[int]:
         """Write them down in one go, without their texts where these are not to be kept; their ids."""
@@ -144,6 +162,30 @@ class Prompts:
         # A load run asks the same thing hundreds of times: its figures are what it is for.
         kept = [e if keep and e.source is not Source.LOAD else replace(e, texts=None) for e in exchanges]
         return await self._store.requests.record(kept)
+
+
+class _Listener:
+    """Tells whose fault an exception is."""
+
+    def __init__(self, listen: Callable[[StreamEvent], None]) -> None:
+        self._listen = listen
+        self.failed = False
+
+    def take(self, event: StreamEvent) -> None:
+        try:
+            self._listen(event)
+        except BaseException:
+            self.failed = True
+            raise
+
+
+def unexpected(error: Exception) -> PeftTuiError:
+    """The error for what should not have happened: it is a failure like any other, and said to be ours."""
+    said = clean_line(redact(str(error)), 200)
+    return PeftTuiError(
+        f"Internal error while asking: {type(error).__name__}{f': {said}' if said else ''}",
+        hint="What came until then is shown, and may be billed. Please report it; the log has the details.",
+    )
 
 
 class _Running:
@@ -217,54 +259,6 @@ def warm(deployment: Deployment) -> bool | None:
     return True
 
 
-def problems(request: PromptRequest) -> dict[str, str]:
-    """What cannot be sent, by field; a sentence to stand beside it."""
-    found: dict[str, str] = {}
-    if not request.prompt.strip():
-        found["prompt"] = "a prompt is needed"
-    elif len(request.prompt) + len(request.system) > MAX_PROMPT:
-        found["prompt"] = f"at most {MAX_PROMPT:,} characters"
-    for key, (low, high) in RANGES.items():
-        value = getattr(request, key)
-        if not low <= value <= high:
-            found[key] = f"{low:g} to {high:g}"
-    if len(request.stop) > MAX_STOP:
-        found["stop"] = f"at most {MAX_STOP}"
-    return found
-
-
-def number(key: str, text: str) -> float:
-    """A parameter as it was typed.
-
-    Raises:
-        ConfigurationInvalid: with a sentence to stand beside the field.
-    """
-    low, high = RANGES[key]
-    whole = key == "max_tokens"
-    words = f"{'a whole number' if whole else 'a number'}, {low:g} to {high:g}"
-    try:
-        value = float(text.strip().replace(",", "."))
-    except ValueError:
-        raise ConfigurationInvalid(words) from None
-    if not low <= value <= high or (whole and value != int(value)):
-        raise ConfigurationInvalid(words)
-    return value
-
-
-def seed(text: str) -> int | None:
-    """A seed as it was typed; None of nothing.
-
-    Raises:
-        ConfigurationInvalid: with a sentence to stand beside the field.
-    """
-    text = text.strip()
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise ConfigurationInvalid("a whole number, or nothing")
-    return int(text)
-
-
 def check_sendable(target: InferenceTarget) -> None:
     """See to it that the platform would take a request now.
 
@@ -273,85 +267,3 @@ def check_sendable(target: InferenceTarget) -> None:
     """
     if target.wake is Wake.REFUSED:
         raise ConfigurationInvalid(target.wake_words, hint="Nothing was sent.")
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """One prompt, answered by both."""
-
-    prompt: str
-    base: Exchange
-    adapter: Exchange
-
-    @property
-    def same(self) -> bool | None:
-        """None when one of them failed."""
-        if Outcome.OK is not self.base.outcome or Outcome.OK is not self.adapter.outcome:
-            return None
-        return _said(self.base) == _said(self.adapter)
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the adapter is applied, as far as its answers tell."""
-
-    pairs: tuple[Pair, ...]
-
-    @property
-    def applied(self) -> bool | None:
-        known = [pair.same for pair in self.pairs if pair.same is not None]
-        return None if not known else not all(known)
-
-    @property
-    def words(self) -> str:
-        known = [pair.same for pair in self.pairs if pair.same is not None]
-        if not known:
-            return "Neither answered: nothing can be said."
-        different = known.count(False)
-        if not different:
-            return (
-                f"Identical on all {len(known)} at temperature 0: the adapter is probably not applied."
-                if len(known) > 1
-                else "Identical at temperature 0: the adapter is probably not applied. Try more prompts."
-            )
-        return f"Different on {different} of {len(known)} at temperature 0: the adapter is applied."
-
-
-def _said(exchange: Exchange) -> str:
-    return " ".join(exchange.texts.response.split()) if exchange.texts else ""
-
-
-async def compare(
-    prompts: Prompts,
-    deployment: Deployment,
-    target: InferenceTarget,
-    asked: Sequence[PromptRequest],
-    run_id: str,
-    listen: Callable[[ServedModel, StreamEvent], None] | None = None,
-) -> Verdict:
-    """The same prompts to base and adapter, greedily, in the order ABBA so that neither is always first.
-
-    Raises:
-        ConfigurationInvalid: the platform cannot serve both here; nothing was sent.
-    """
-    base, adapter = target.role(Role.BASE), target.role(Role.ADAPTER)
-    if base is None or adapter is None:
-        raise ConfigurationInvalid(
-            "Here the platform serves only one of adapter and base, so they cannot be compared.",
-            hint="It can where adapters are attached to a running base.",
-        )
-    pairs: list[Pair] = []
-    for turn, request in enumerate(asked):
-        greedy = replace(request, temperature=0.0, top_p=1.0, seed=request.seed or 0)
-        order = (base, adapter) if turn % 2 == 0 else (adapter, base)
-        found: dict[Role, Exchange] = {}
-        for model in order:
-            question = Question(deployment, target, model, greedy, Source.COMPARE, run_id)
-
-            def tell(event: StreamEvent, model: ServedModel = model) -> None:
-                if listen is not None:
-                    listen(model, event)
-
-            found[model.role] = await prompts.ask(question, tell)
-        pairs.append(Pair(request.prompt, found[Role.BASE], found[Role.ADAPTER]))
-    return Verdict(tuple(pairs))

@@ -9,7 +9,7 @@ from peft_tui.domain.figures import METHOD, Percentile, histogram
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import Provenance, usd
 from peft_tui.domain.request import Exchange
-from peft_tui.services.load import LoadReport, LoadRun
+from peft_tui.services.load_report import LoadReport, LoadRun
 
 WARMTH = {True: "cold", False: "warm", None: "cold or warm: not known"}
 
@@ -76,6 +76,8 @@ def report(run: LoadRun, found: LoadReport) -> list[str]:
     lines = [f"{found.ok} ok, {found.failed} failed, {found.cancelled} cancelled; {loop}"]
     if run.stopped:
         lines.append(f"ended early: {run.stopped}")
+    if run.unwritten:
+        lines.append(f"{run.unwritten} could not be written down: the store would not take them")
     lines += [f"  {count} × {words}" for words, count in found.errors[:5]]
     if found.seconds:
         tokens = "—" if found.tokens_per_second is None else f"{found.tokens_per_second:.1f}"

@@ -19,7 +19,9 @@ from peft_tui.domain.inference import Dialect, InferenceTarget, PromptRequest, S
 from peft_tui.domain.measure import Outcome
 from peft_tui.drivers.dialects import openai
 from peft_tui.drivers.transport import Network
-from peft_tui.services.load import LoadPlan, LoadRun, run
+from peft_tui.services.load import run
+from peft_tui.services.load_plan import LoadPlan
+from peft_tui.services.load_report import LoadRun
 from peft_tui.services.prompts import Prompts, Question
 from peft_tui.store import Store
 from peft_tui.workers.inference import InferenceWorker

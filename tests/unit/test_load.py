@@ -21,8 +21,10 @@ from peft_tui.domain.request import Exchange
 from peft_tui.domain.status import Observation, Status
 from peft_tui.services import load as module
 from peft_tui.services.csv_cells import cell
-from peft_tui.services.load import LoadPlan, LoadRun, preview, prompts_of, run
-from peft_tui.services.load_files import as_csv, as_json
+from peft_tui.services.load import run
+from peft_tui.services.load_files import as_csv, as_json, prompts_of
+from peft_tui.services.load_plan import LoadPlan, preview
+from peft_tui.services.load_report import LoadRun
 from peft_tui.services.prompts import Prompts
 from peft_tui.services.wording import bars, report
 from peft_tui.store import Store, StoreError
@@ -308,6 +310,27 @@ async def test_a_store_that_is_busy_for_a_moment_loses_no_row(
     monkeypatch.setattr(bench.prompts, "record", locked_at_first)
     load = await bench.run(plan(6, 2), target())
     assert len(await bench.store.requests.of_run(load.run_id)) == 6
+
+
+async def test_a_store_that_is_full_hides_no_figure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(exchanges: Sequence[Exchange]) -> list[int]:
+        raise StoreError("database or disk is full")
+
+    monkeypatch.setattr(bench.prompts, "record", full)
+    load = await bench.run(plan(6, 2), target())
+    assert (load.report().ok, load.unwritten) == (6, 6)
+    assert any("6 could not be written down" in line for line in report(load, load.report()))
+
+
+async def test_what_nobody_expected_is_a_failure_in_its_row_and_ends_no_run(bench: Bench) -> None:
+    turns = iter(range(100))
+    bench.endpoints.answer = lambda request, model: (
+        Say((), error=KeyError("odd")) if next(turns) == 3 else Say()
+    )
+    load = await bench.run(plan(8, 2), target())
+    found = load.report()
+    assert (found.ok, found.failed) == (7, 1)
+    assert found.errors[0][0].startswith("failed: Internal error while asking: KeyError")
 
 
 @pytest.mark.parametrize("cap", ["NaN", "sNaN", "Infinity", "-1", "0"])

@@ -7,21 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from peft_tui.credentials import Secret
 from peft_tui.domain.errors import ConfigurationInvalid, TimedOut
 from peft_tui.domain.inference import PromptRequest, Role, StreamEvent, TextPiece
 from peft_tui.domain.measure import Outcome, Source
 from peft_tui.domain.status import Condition, Observation, Status
-from peft_tui.services.prompts import (
-    Prompts,
-    Question,
-    Verdict,
-    compare,
-    number,
-    problems,
-    seed,
-    warm,
-)
-from peft_tui.store import Store
+from peft_tui.services.comparing import Verdict, compare
+from peft_tui.services.parameters import number, problems, seed
+from peft_tui.services.prompts import Prompts, Question, warm
+from peft_tui.store import Store, StoreError
 from tests.doubles import NOON, TARGET, VirtualClock, deployment
 from tests.endpoints import Say, ScriptedEndpoints
 
@@ -95,6 +89,50 @@ async def test_what_is_cancelled_closes_the_connection_and_is_written_down(
     (kept,) = await store.requests.history(BOT.id)
     assert kept.outcome is Outcome.CANCELLED
     assert kept.texts is not None and kept.texts.response == "Hel"
+
+
+async def test_what_nobody_expected_is_a_failure_that_says_what_happened(
+    prompts: Prompts, store: Store, endpoints: ScriptedEndpoints, caplog: pytest.LogCaptureFixture
+) -> None:
+    Secret("sk-very-secret-key-1234567890")
+    bug = RuntimeError("odd \x1b[2Jsk-very-secret-key-1234567890")
+    endpoints.answer = lambda request, model: Say(("Hel",), error=bug)
+    exchange = await prompts.ask(question())
+    assert exchange.outcome is Outcome.FAILED
+    assert exchange.error_message == "Internal error while asking: RuntimeError: odd [redacted]"
+    assert endpoints.open == 0
+    (kept,) = await store.requests.history(BOT.id)
+    assert (kept.outcome, kept.error_kind, kept.id) == (Outcome.FAILED, "failed", exchange.id)
+    assert kept.texts is not None and kept.texts.response == "Hel"
+    assert any(record.exc_info and record.exc_info[1] is bug for record in caplog.records)
+
+
+async def test_where_nobody_listens_any_more_it_ends_and_is_written_down_as_cancelled(
+    prompts: Prompts, store: Store, endpoints: ScriptedEndpoints
+) -> None:
+    """The command line's reader has gone: `peft-tui test … | head`."""
+
+    def gone(event: StreamEvent) -> None:
+        if isinstance(event, TextPiece):
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await prompts.ask(question(), gone)
+    assert (endpoints.open, endpoints.closed_early) == (0, 1)
+    (kept,) = await store.requests.history(BOT.id)
+    assert kept.outcome is Outcome.CANCELLED
+
+
+async def test_an_answer_that_cannot_be_written_down_is_not_lost(
+    prompts: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(exchanges: object) -> list[int]:
+        raise StoreError("database or disk is full")
+
+    monkeypatch.setattr(prompts, "record", full)
+    exchange = await prompts.ask(question())
+    assert (exchange.outcome, exchange.id) == (Outcome.OK, 0)
+    assert exchange.texts is not None and exchange.texts.response == "Hello"
 
 
 async def test_an_answer_can_do_nothing_to_the_terminal_however_it_is_split(

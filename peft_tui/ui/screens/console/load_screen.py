@@ -19,7 +19,7 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel
 from peft_tui.domain.money import usd
-from peft_tui.services import load, load_files
+from peft_tui.services import load, load_files, load_plan, load_report
 from peft_tui.services.wording import progress, report
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.console.parameters import Small, titled
@@ -77,7 +77,7 @@ class LoadScreen(Screen[None]):
         self._backend = backend
         self._deployment, self._target, self._model = deployment, target, model
         self._request, self._seconds = request, seconds
-        self._run: load.LoadRun | None = None
+        self._run: load_report.LoadRun | None = None
         self._under_way = False
         self._said = ""
 
@@ -111,7 +111,7 @@ class LoadScreen(Screen[None]):
 
     # What is to be sent
 
-    def plan(self) -> load.LoadPlan:
+    def plan(self) -> load_plan.LoadPlan:
         """What the fields say.
 
         Raises:
@@ -126,7 +126,7 @@ class LoadScreen(Screen[None]):
         prompts: tuple[PromptRequest, ...] = (self._request,)
         if name := self._value("file"):
             prompts = load_files.read_prompts(name, self._request)
-        plan = load.LoadPlan(prompts, requests, at_a_time, rate, cap)
+        plan = load_plan.LoadPlan(prompts, requests, at_a_time, rate, cap)
         if problem := plan.problem():
             raise ConfigurationInvalid(problem)
         if self._target.price is None:
@@ -143,7 +143,7 @@ class LoadScreen(Screen[None]):
             plan = self.plan()
         except ConfigurationInvalid as error:
             return wrapped(f"✖ {error.message}", width, "bad")
-        seen = load.preview(plan, self._target, self._deployment, self._seconds)
+        seen = load_plan.preview(plan, self._target, self._deployment, self._seconds)
         words = seen.words
         if plan.cap_usd is not None:
             words += f" It ends at {usd(plan.cap_usd)} at the latest."
@@ -162,12 +162,12 @@ class LoadScreen(Screen[None]):
         except ConfigurationInvalid:
             self.query_one("#preview", Block).redraw()
             return
-        self._run, self._under_way = load.LoadRun(plan), True
+        self._run, self._under_way = load_report.LoadRun(plan), True
         self._drawing.resume()
         self.refresh_bindings()
         self.run_worker(self._carry_out(self._run), group="load", exit_on_error=False)
 
-    async def _carry_out(self, running: load.LoadRun) -> None:
+    async def _carry_out(self, running: load_report.LoadRun) -> None:
         try:
             await load.run(
                 self._backend.prompts,

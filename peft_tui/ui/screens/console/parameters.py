@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.inference import MAX_STOP, InferenceTarget, PromptRequest, ServedModel
-from peft_tui.services.prompts import number, seed
+from peft_tui.services.parameters import number, seed
 from peft_tui.text import clean, clean_line
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.fields import Choice

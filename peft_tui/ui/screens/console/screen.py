@@ -36,7 +36,8 @@ from peft_tui.domain.request import Exchange
 from peft_tui.domain.status import GLYPHS
 from peft_tui.drivers import capabilities
 from peft_tui.redaction import redact
-from peft_tui.services.prompts import Question, Verdict, compare
+from peft_tui.services.comparing import Verdict, compare
+from peft_tui.services.prompts import Question
 from peft_tui.services.snippets import Snippet, snippets
 from peft_tui.services.wording import figures, packed
 from peft_tui.store import Changes
