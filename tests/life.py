@@ -21,7 +21,7 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.operation import Operation
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities, open_driver
-from peft_tui.drivers.transport import Network
+from peft_tui.drivers.network import Network
 from peft_tui.sandbox import Sandbox
 from peft_tui.workers.operations import OperationRunner
 from peft_tui.workers.refresh import Refresh

@@ -22,8 +22,8 @@ from peft_tui.domain.inference import (
     Waiting,
 )
 from peft_tui.drivers.dialects import speaker
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.streaming import Channel, Limits
-from peft_tui.drivers.transport import Network
 from tests.doubles import VirtualClock
 
 KEY = "s3cret"

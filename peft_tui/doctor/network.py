@@ -32,8 +32,8 @@ def certificates(environ: Mapping[str, str]) -> list[Finding]:
 
 async def network(credentials: Credentials, clock: Clock) -> list[Finding]:
     """Each host once, all at the same time."""
+    from peft_tui.drivers.network import Network
     from peft_tui.drivers.reach import reach
-    from peft_tui.drivers.transport import Network
 
     found = certificates(os.environ)
     hosts = {url: holder for holder in holders() for url in _addresses(credentials, holder)}

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from peft_tui.credentials import Credentials
     from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel
     from peft_tui.domain.offers import Capabilities
+    from peft_tui.drivers.network import Network
     from peft_tui.drivers.protocol import Driver
-    from peft_tui.drivers.transport import Network
 
 _DRIVERS = {
     "together": "TogetherDriver",

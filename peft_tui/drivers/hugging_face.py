@@ -15,7 +15,8 @@ from peft_tui.credentials import Credentials, Secret
 from peft_tui.domain.adapter import Adapter, AdapterSource
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound, PeftTuiError
 from peft_tui.domain.spec import DeploymentSpec
-from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.network import Network
+from peft_tui.drivers.transport import Transport
 from peft_tui.text import clean_line
 
 ENDPOINT = "https://huggingface.co"

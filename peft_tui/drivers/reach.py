@@ -13,7 +13,7 @@ import httpx
 
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.drivers.failures import no_answer
-from peft_tui.drivers.transport import Network, origin_of
+from peft_tui.drivers.network import Network, origin_of
 from peft_tui.text import clean_line
 
 SECONDS = 8.0

@@ -28,7 +28,7 @@ from peft_tui.domain.errors import (
 )
 from peft_tui.domain.inference import AuthHeader, InferenceTarget
 from peft_tui.drivers.failures import broken, no_answer, refused
-from peft_tui.drivers.transport import Network, origin_of
+from peft_tui.drivers.network import Network, origin_of
 from peft_tui.text import clean_line
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from peft_tui.credentials import Credentials
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers import PLATFORMS, capabilities, open_driver
 from peft_tui.drivers.hugging_face import HuggingFace
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Driver
-from peft_tui.drivers.transport import Network
 from peft_tui.services.lookups import Lookups, Question
 from peft_tui.store import Store
 from peft_tui.workers.duty import Duty

@@ -10,9 +10,9 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel, StreamEvent
 from peft_tui.drivers import capabilities
 from peft_tui.drivers.dialects import speaker
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Driver
 from peft_tui.drivers.streaming import Channel
-from peft_tui.drivers.transport import Network
 
 
 class InferenceWorker:

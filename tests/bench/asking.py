@@ -18,7 +18,7 @@ from peft_tui.credentials import Credentials
 from peft_tui.domain.inference import Dialect, InferenceTarget, PromptRequest, ServedModel
 from peft_tui.domain.measure import Outcome
 from peft_tui.drivers.dialects import openai
-from peft_tui.drivers.transport import Network
+from peft_tui.drivers.network import Network
 from peft_tui.services.load import run
 from peft_tui.services.load_plan import LoadPlan
 from peft_tui.services.load_report import LoadRun

@@ -28,7 +28,7 @@ from peft_tui.drivers.modal import connection, sdk
 from peft_tui.drivers.modal.connection import Connection
 from peft_tui.drivers.modal.failures import Unimplemented, translate
 from peft_tui.drivers.modal.progress import Meter
-from peft_tui.drivers.transport import Network
+from peft_tui.drivers.network import Network
 from tests.doubles import VirtualClock
 
 LOADED = sdk.load()

@@ -14,12 +14,12 @@ from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, Effect, NotFound, PeftTuiError
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.hugging_face import HuggingFace, split
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import StepContext
 from peft_tui.drivers.replicate.wire import AccountWire, Version
 from peft_tui.drivers.replicate.wire import Deployment as ReplicateDeployment
 from peft_tui.drivers.together.driver import TogetherDriver
 from peft_tui.drivers.together.wire import Endpoint, Headroom, InstanceTypeWire, Summary, UploadTicket
-from peft_tui.drivers.transport import Network
 from peft_tui.drivers.wire import parse
 from tests.doubles import NOON, VirtualClock
 

@@ -22,10 +22,10 @@ from peft_tui.domain.errors import (
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
 from peft_tui.drivers import open_driver
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.predibase import driver as driver_module
 from peft_tui.drivers.predibase.driver import PredibaseDriver
 from peft_tui.drivers.protocol import StepContext
-from peft_tui.drivers.transport import Network
 from tests.doubles import NOON, VirtualClock
 from tests.life import LLAMA, write_adapter
 

@@ -26,7 +26,8 @@ from peft_tui.domain.errors import (
 )
 from peft_tui.drivers import transport as module
 from peft_tui.drivers.hosts import Urgency
-from peft_tui.drivers.transport import ATTEMPTS, BACKOFF_MAX, Network, Transport, origin_of
+from peft_tui.drivers.network import Network, origin_of
+from peft_tui.drivers.transport import ATTEMPTS, BACKOFF_MAX, Transport
 from tests.doubles import VirtualClock
 
 BASE = "https://api.example"

@@ -13,7 +13,8 @@ import respx
 from peft_tui.credentials import Secret
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, PeftTuiError
 from peft_tui.drivers import transport as module
-from peft_tui.drivers.transport import ATTEMPTS, Network, Transport
+from peft_tui.drivers.network import Network
+from peft_tui.drivers.transport import ATTEMPTS, Transport
 from tests.doubles import VirtualClock
 
 STORE = "https://store.example/part?X-Amz-Signature=abc"

@@ -12,7 +12,8 @@ from peft_tui.domain.errors import ConnectionFailed, PeftTuiError, PlatformFaile
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.modal import sdk
 from peft_tui.drivers.modal.failures import TITLE, translate, unreachable
-from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.network import Network
+from peft_tui.drivers.transport import Transport
 
 OPEN_SECONDS = 20.0
 CALL_SECONDS = 60.0

@@ -12,7 +12,8 @@ from peft_tui.credentials import Secret
 from peft_tui.domain.errors import ConnectionFailed, PeftTuiError
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.modal.failures import TITLE
-from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.network import Network
+from peft_tui.drivers.transport import Transport
 from peft_tui.text import clean_line
 
 SUFFIXES = (".modal.direct", ".modal.run")

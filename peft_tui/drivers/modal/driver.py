@@ -33,8 +33,8 @@ from peft_tui.drivers.modal.secrets import Doorkeeper
 from peft_tui.drivers.modal.steps import NOTHING, STEPS, adapter_of
 from peft_tui.drivers.modal.watch import Watch
 from peft_tui.drivers.modal.wire import Budget, Environment, Version, at
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
-from peft_tui.drivers.transport import Network
 from peft_tui.text import clean_line
 
 MAIN = "main"

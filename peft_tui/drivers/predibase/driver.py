@@ -21,6 +21,7 @@ from peft_tui.domain.offers import Account, Assessment, Finding, InstanceType, L
 from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Observation, Status
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.predibase import accelerators, figures, inference, notes, states
 from peft_tui.drivers.predibase.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.predibase.notes import Note
@@ -38,7 +39,7 @@ from peft_tui.drivers.predibase.wire import (
 )
 from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
-from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.transport import Transport
 from peft_tui.drivers.wire import moment, parse, parse_all, parse_page
 
 REPOS = 1000

@@ -25,6 +25,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.replicate import figures, inference, states
@@ -42,7 +43,7 @@ from peft_tui.drivers.replicate.wire import (
     Training,
     Version,
 )
-from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.transport import Transport
 from peft_tui.drivers.wire import Wire, moment, parse, parse_all, parse_page
 from peft_tui.text import clean_line
 

@@ -23,6 +23,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.together import catalog, figures, inference, states
 from peft_tui.drivers.together.declaration import CAPABILITIES, HOST
@@ -41,7 +42,7 @@ from peft_tui.drivers.together.wire import (
     Whoami,
     WhoamiV1,
 )
-from peft_tui.drivers.transport import Network, Transport
+from peft_tui.drivers.transport import Transport
 from peft_tui.drivers.wire import Wire, moment, parse, parse_all, parse_page
 from peft_tui.text import clean_line
 

@@ -22,8 +22,8 @@ from peft_tui.domain.errors import (
 from peft_tui.domain.inference import Answered, AuthHeader, Dialect, PromptRequest, TextPiece, Usage
 from peft_tui.drivers import streaming
 from peft_tui.drivers.dialects import openai, speaker
+from peft_tui.drivers.network import Network
 from peft_tui.drivers.streaming import Channel, Limits
-from peft_tui.drivers.transport import Network
 from tests.doubles import VirtualClock
 from tests.raw_server import HANG, Reply, events, raw_server, sse, whole
 from tests.spoken import KEY, Spoken, ask, channel, target

@@ -1,0 +1,118 @@
+"""What all connections of a process share: the pools, the TLS context, and what is known of each host."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from peft_tui import __version__
+from peft_tui.clock import Clock
+from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed
+from peft_tui.drivers.hosts import Host
+from peft_tui.text import clean_line
+
+TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
+INFERENCE_CONNECTIONS = 256
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port: what a secret is bound to.
+
+    Raises:
+        ConnectionFailed: it is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ConnectionFailed("What should be an address is none.", detail=clean_line(url, 120)) from error
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+class Network:
+    """What all transports of a process share: one connection pool, one TLS context, the hosts' state."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._hosts: dict[str, Host] = {}
+        self._client: httpx.AsyncClient | None = None
+        self._inference: httpx.AsyncClient | None = None
+        self._context: ssl.SSLContext | None = None
+        self._opening = asyncio.Lock()
+        self._finishing: set[asyncio.Future[Any]] = set()
+        self._closing: list[Callable[[], Awaitable[None]]] = []
+
+    def host(self, origin: str) -> Host:
+        return self._hosts.setdefault(origin, Host(origin, self.clock))
+
+    async def client(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._client is None:
+                # The places of each host are the limit: a full pool would hold a stop back.
+                limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
+                self._client = await self._open(limits)
+            return self._client
+
+    async def inference_client(self) -> httpx.AsyncClient:
+        """A pool of its own: a load run must not keep a stop waiting for a connection."""
+        if self._inference is not None:
+            return self._inference
+        async with self._opening:
+            if self._inference is None:
+                self._inference = await self._open(
+                    httpx.Limits(max_connections=INFERENCE_CONNECTIONS, max_keepalive_connections=64)
+                )
+            return self._inference
+
+    async def _open(self, limits: httpx.Limits) -> httpx.AsyncClient:
+        try:
+            if self._context is None:
+                # Reading the certificates takes a tenth of a second, which no key should wait for.
+                self._context = await asyncio.to_thread(httpx.create_ssl_context)
+            return httpx.AsyncClient(
+                verify=self._context,
+                timeout=TIMEOUT,
+                limits=limits,
+                headers={"User-Agent": f"peft-tui/{__version__}"},
+            )
+        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+            raise ConfigurationInvalid(
+                "The proxy or the certificates that the environment names cannot be used.",
+                hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE.",
+                detail=clean_line(error),
+            ) from error
+
+    async def finish(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Wait for `work`, which goes on when the one who waits is cancelled."""
+        task = asyncio.ensure_future(work)
+        self._finishing.add(task)
+        task.add_done_callback(self._finished)
+        await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Future[Any]) -> None:
+        self._finishing.discard(task)
+        if not task.cancelled():
+            # Looked at, so that nobody complains that nobody did: the one who waited may have gone.
+            task.exception()
+
+    def at_close(self, close: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+        """Have `close` awaited when the network ends, unless what is returned is called before.
+
+        For a driver with a connection of its own.
+        """
+        self._closing.append(close)
+        return lambda: self._closing.remove(close) if close in self._closing else None
+
+    async def close(self) -> None:
+        await asyncio.gather(*self._finishing, return_exceptions=True)
+        for close in tuple(self._closing):
+            await close()
+        for client in (self._client, self._inference):
+            if client is not None:
+                await client.aclose()
