@@ -26,7 +26,7 @@ from peft_tui.domain.errors import (
 )
 from peft_tui.drivers import transport as module
 from peft_tui.drivers.hosts import Urgency
-from peft_tui.drivers.network import Network, origin_of
+from peft_tui.drivers.network import TIMEOUT, Network, origin_of
 from peft_tui.drivers.transport import ATTEMPTS, BACKOFF_MAX, Transport
 from tests.doubles import VirtualClock
 
@@ -546,7 +546,7 @@ class TestSockets:
     @pytest.fixture
     async def network(self, clock: VirtualClock) -> AsyncIterator[Network]:
         made = Network(clock)
-        made._client = httpx.AsyncClient(timeout=module.TIMEOUT)
+        made._client = httpx.AsyncClient(timeout=TIMEOUT)
         yield made
         await made.close()
 
