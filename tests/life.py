@@ -101,23 +101,31 @@ class Life:
     async def run(self, deployment: Deployment, until_requests: int | None = None) -> Operation:
         """Work until the operation has ended, or `until_requests` calls were received: then everything is
         dropped where it is, as by a kill, and a new runner stands ready."""
-        running = asyncio.create_task(self.runner.run())
+        working = asyncio.create_task(self.runner.run())
+        passing = asyncio.create_task(self._pass_time(deployment))
         try:
-            for _ in range(ROUNDS):
-                if until_requests is not None and len(self.sandbox.world.data.requests) >= until_requests:
-                    break
-                operation = (await self.backend.store.operations.of_deployment(deployment.id))[0]
-                if operation.state.ended:
-                    return operation
+            while not passing.done():
                 if until_requests is None:
-                    await self.refresh.tick()
-                    await self.clock.sleep(2.0)
-                else:
-                    await asyncio.sleep(0)
+                    await passing
+                elif len(self.sandbox.world.data.requests) >= until_requests:
+                    break
+                await asyncio.sleep(0)
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            working.cancel()
+            passing.cancel()
+            await asyncio.wait({working, passing})
             self._begin()
+        return await self._operation(deployment)
+
+    async def _pass_time(self, deployment: Deployment) -> None:
+        """Look at the platform every two seconds of the sandbox, until the operation has ended."""
+        for _ in range(ROUNDS):
+            if (await self._operation(deployment)).state.ended:
+                return
+            await self.refresh.tick()
+            await self.clock.sleep(2.0)
+
+    async def _operation(self, deployment: Deployment) -> Operation:
         return (await self.backend.store.operations.of_deployment(deployment.id))[0]
 
     async def fault(self, **words: Any) -> None:

@@ -55,6 +55,7 @@ class ErrorsScreen(ModalScreen[str | None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
+        self.app.clear_notifications()  # they are all in the list, and would lie over it
         ascii_only = bool(getattr(self.app, "ascii_only", False))
         for lines in self.query(Lines):
             lines.ascii_only = ascii_only
