@@ -14,6 +14,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.events import DescendantFocus
+from textual.filter import LineFilter
 from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
@@ -23,10 +24,11 @@ from peft_tui.config import Settings
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.paths import data_dir
 from peft_tui.redaction import redact
-from peft_tui.text import clean_line
+from peft_tui.text import clean, clean_line
 from peft_tui.ui.attention import notice
 from peft_tui.ui.keymap import named
 from peft_tui.ui.keymap import problems as keymap_problems
+from peft_tui.ui.last_line import LastLine
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
 from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, is_theme, without_colour
@@ -36,6 +38,7 @@ from peft_tui.ui.widgets.live_table import Cell
 
 FIRST_FRAME_SECONDS = 0.25
 """How long the first frame waits for the store."""
+LAST_LINE = LastLine()
 TO_SANDBOX = -1
 """The application was left in order to begin again in the sandbox."""
 OTHERS_SECONDS = 1.0
@@ -166,10 +169,10 @@ class PeftTui(App[None]):
             wrong.append(f"theme: there is none called “{config.theme}”")
         wrong += keymap_problems(config.keymap)
         if wrong:
-            words = "\n".join(
-                [*(clean_line(sentence, 200) for sentence in wrong[:5]), "peft-tui config says more"]
+            sentences = [*(clean_line(sentence, 200) for sentence in wrong[:5]), "peft-tui config says more"]
+            self.notify(
+                clean("\n".join(sentences)), title="Settings", severity="warning", timeout=12, markup=False
             )
-            self.notify(words, title="Settings", severity="warning", timeout=12, markup=False)
 
     def _say(self, lines: list[Line]) -> None:
         home = self.screen
@@ -235,6 +238,10 @@ class PeftTui(App[None]):
             self._driver.flush()
 
     # Palette, errors, the end
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and ours behind them."""
+        return [*super().get_line_filters(), LAST_LINE]
 
     def get_driver_class(self) -> type[Driver]:
         """Textual's, which a lost line would block; any other that was asked for stays."""

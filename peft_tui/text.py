@@ -16,6 +16,7 @@ _UNSAFE = re.compile(
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # interlinear marks, tags
     "\ud800-\udfff]"  # lone surrogates
 )
+_STEERING = re.compile(f"[\\t\\n]|{_UNSAFE.pattern}")
 
 
 def clean(text: object, limit: int | None = None) -> str:
@@ -32,6 +33,16 @@ def clean(text: object, limit: int | None = None) -> str:
 def clean_line(text: object, limit: int = 300) -> str:
     """The same on one line, for table cells, messages and logs."""
     return clean(" ".join(str(text).split()), limit)
+
+
+def steers(text: str) -> bool:
+    """Whether a terminal would do anything else with it than show it."""
+    return _STEERING.search(text) is not None
+
+
+def without_steering(text: str) -> str:
+    """What is left for the eye, as many cells wide as before: for a line that is laid out already."""
+    return _STEERING.sub(lambda found: "·" if found[0] >= "\ud800" and found[0] <= "\udfff" else "", text)
 
 
 _OPEN = re.compile(

@@ -82,7 +82,11 @@ async def soak(minutes: int, report: bool = True) -> list[Look]:
         await servers.start()
         try:
             env = environment(
-                {**servers.env, "PEFT_TUI_DATA_DIR": str(room / "data"), "PEFT_TUI_CONFIG_DIR": str(room / "c")}
+                {
+                    **servers.env,
+                    "PEFT_TUI_DATA_DIR": str(room / "data"),
+                    "PEFT_TUI_CONFIG_DIR": str(room / "c"),
+                }
             )
             adapter = write_adapter(room / "support-r16", base="Qwen/Qwen3-8B")
             async with Terminal.run(PROGRAM, env=env, size=SIZE) as term:
@@ -111,7 +115,9 @@ async def _deploy(env: dict[str, str | None], adapter: Path, name: str, platform
     if platform == "replicate":
         words += ["--source", "platform"]
     own = {key: value for key, value in {**os.environ, **env}.items() if value is not None}
-    process = await asyncio.create_subprocess_exec(*PROGRAM, *words, env=own, stdout=asyncio.subprocess.DEVNULL)
+    process = await asyncio.create_subprocess_exec(
+        *PROGRAM, *words, env=own, stdout=asyncio.subprocess.DEVNULL
+    )
     if await process.wait():
         raise SystemExit(f"{name} could not be deployed")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from typing import Any
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
@@ -14,11 +15,12 @@ from peft_tui.ui.widgets.keys import actions_in_force
 class ActionCommands(Provider):
     """The actions of the screen below, from its bindings."""
 
-    def _commands(self) -> Iterator[tuple[str, str, Callable[[], Awaitable[None]]]]:
+    def _commands(self) -> Iterator[tuple[str, Any, Callable[[], Awaitable[None]]]]:
         for action in actions_in_force(self.screen):
             if action.group != "move" and action.action != "app.command_palette":
                 refused = f"not now: {action.refusal}" if action.refusal else ""
-                yield action.title, refused or action.sentence, partial(action.run, self.app)
+                # Textual takes a help that is no Content for markup, and a refusal may quote a platform.
+                yield action.title, Content(refused or action.sentence), partial(action.run, self.app)
 
     async def discover(self) -> Hits:
         for title, sentence, run in self._commands():

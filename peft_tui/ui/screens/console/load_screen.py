@@ -21,6 +21,7 @@ from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedMode
 from peft_tui.domain.money import usd
 from peft_tui.services import load, load_files, load_plan, load_report
 from peft_tui.services.wording import progress, report
+from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.console.parameters import Small, titled
 from peft_tui.ui.screens.wizard.blocks import Block
@@ -213,9 +214,11 @@ class LoadScreen(Screen[None]):
             try:
                 await asyncio.to_thread(write)
             except OSError as error:
-                self.notify(f"It cannot be written: {error.strerror}", severity="error", markup=False)
+                self.notify(
+                    f"It cannot be written: {clean_line(error.strerror)}", severity="error", markup=False
+                )
             else:
-                self.notify(f"Written: {Path.cwd() / stem}.csv and .json", markup=False)
+                self.notify(f"Written: {clean_line(Path.cwd() / stem)}.csv and .json", markup=False)
 
         self.run_worker(export(), group="export", exit_on_error=False)
 
