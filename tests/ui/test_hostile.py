@@ -59,7 +59,7 @@ WALK: list[Step] = [
     (("e",), "CSV"),
     ((CLOSE,), "requests"),
     ((CLOSE,), LIST),
-    (("M",), "DEPLOYMENT|NAME"),
+    (("M",), "metrics · 3"),
     ((CLOSE,), LIST),
     # What failed, and what is nobody's.
     (("j",), rf"error +E{MARK}"),
@@ -75,7 +75,7 @@ WALK: list[Step] = [
     ((CLOSE,), "marked.*n new"),
     ((CLOSE,), LIST),
     # Keys, log, palette.
-    (("C",), rf"A{MARK}|TOGETHER_API_KEY"),
+    (("C",), "environment always wins"),
     (("enter",), "TOGETHER_API_KEY ·"),
     ((CLOSE,), "environment always wins"),
     ((CLOSE,), LIST),
