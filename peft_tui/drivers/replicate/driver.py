@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
 
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
@@ -26,31 +25,21 @@ from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.prices import price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.replicate import figures, inference, states
-from peft_tui.drivers.replicate.declaration import CAPABILITIES, HOST
+from peft_tui.drivers.replicate.api import ReplicateApi
+from peft_tui.drivers.replicate.declaration import CAPABILITIES
 from peft_tui.drivers.replicate.steps import NOTHING, STEPS
 from peft_tui.drivers.replicate.verbs import VERBS
 from peft_tui.drivers.replicate.wire import (
-    AccountWire,
     Deployment,
     Hardware,
-    Model,
     Page,
     Prediction,
     Search,
     Training,
-    Version,
 )
-from peft_tui.drivers.transport import Transport
-from peft_tui.drivers.wire import Wire, moment, parse, parse_all, parse_page
-from peft_tui.text import clean_line
-
-W = TypeVar("W", bound=Wire)
-
-MAX_PAGES = 200
-
+from peft_tui.drivers.wire import moment, parse, parse_all, parse_page
 
 ALL_STEPS = {**STEPS, **VERBS}
 
@@ -62,37 +51,21 @@ class ReplicateDriver:
     metrics_wake = False
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
-        # The vendor's clients differ in whether the address ends in /v1.
-        base = credentials.text("REPLICATE_BASE_URL", HOST).rstrip("/").removesuffix("/v1")
-        self.title = CAPABILITIES.title
-        self.http = Transport(
-            network, base, credentials.secret("REPLICATE_API_TOKEN", self.title), self.title
-        )
-        self.hub_token = credentials.optional_secret("HF_TOKEN")
-        self._base = base
+        self.api = ReplicateApi(network, credentials)
         self._clock = clock
-        self._prices = price_table("replicate")
-        self._account: AccountWire | None = None
-        self._inputs: dict[str, frozenset[str]] = {}
 
     async def account(self) -> Account:
-        wire = await self.owner()
+        wire = await self.api.owner()
         return Account(wire.username, f"{wire.username} ({wire.type or 'account'})")
 
-    async def owner(self) -> AccountWire:
-        """Who the token belongs to; asked for once."""
-        if self._account is None:
-            # A stop asks this first, so nothing holds it back; it is one call a process.
-            body = await self.http.get("/v1/account", urgency=Urgency.STOP)
-            self._account = parse(AccountWire, body, self.title)
-        return self._account
-
     async def instance_types(self) -> tuple[InstanceType, ...]:
-        body = await self.http.get("/v1/hardware")
+        body = await self.api.http.get("/v1/hardware")
         if not isinstance(body, list):
-            raise ConfigurationInvalid(f"{self.title} answered with something else than a list of hardware.")
-        items = [parse(Hardware, item, self.title) for item in body]
-        offered = [InstanceType(item.sku, item.name or item.sku, self.price(item.sku)) for item in items]
+            raise ConfigurationInvalid(
+                f"{self.api.title} answered with something else than a list of hardware."
+            )
+        items = [parse(Hardware, item, self.api.title) for item in body]
+        offered = [InstanceType(item.sku, item.name or item.sku, self.api.price(item.sku)) for item in items]
         return tuple(sorted(offered, key=_by_price))
 
     async def models(self) -> tuple[PlatformModel, ...]:
@@ -100,17 +73,17 @@ class ReplicateDriver:
 
         Public ones are searched for; private ones show in what was done with them lately.
         """
-        owner = (await self.owner()).username
+        owner = (await self.api.owner()).username
         found: dict[str, str] = {}
-        for training in await self.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=1):
+        for training in await self.api.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=1):
             made = training.output.version if training.output else ""
             found[made.partition(":")[0]] = "imported or trained"
-        for prediction in await self.pages(Prediction, "/v1/predictions", Urgency.NORMAL, limit=1):
+        for prediction in await self.api.pages(Prediction, "/v1/predictions", Urgency.NORMAL, limit=1):
             found.setdefault(prediction.model, "used lately")
-        for deployment in await self.pages(Deployment, "/v1/deployments", Urgency.NORMAL):
+        for deployment in await self.api.pages(Deployment, "/v1/deployments", Urgency.NORMAL):
             found[deployment.current_release.model] = "deployed"
-        body = await self.http.get("/v1/search", {"query": owner, "limit": "50"})
-        for item in parse(Search, body, self.title).models:
+        body = await self.api.http.get("/v1/search", {"query": owner, "limit": "50"})
+        for item in parse(Search, body, self.api.title).models:
             found.setdefault(f"{item.model.owner}/{item.model.name}", item.model.description or "public")
         return tuple(
             PlatformModel(name, name, "", how)
@@ -138,14 +111,14 @@ class ReplicateDriver:
         return Assessment(tuple(findings), "", await self.instance_types(), no_hub)
 
     async def deployments(self) -> tuple[RemoteDeployment, ...]:
-        found = await self.pages(Deployment, "/v1/deployments")
+        found = await self.api.pages(Deployment, "/v1/deployments")
         awake = any(d.current_release.configuration.max_instances != 0 for d in found)
         # No answer has a state: the newest predictions, one page for all deployments, stand in for it.
         page = Page()
         if awake:
-            body = await self.http.get("/v1/predictions", urgency=Urgency.BACKGROUND)
-            page = parse_page(Page, body, "results", self.title)
-        predictions = await parse_all(Prediction, page.results, self.title)
+            body = await self.api.http.get("/v1/predictions", urgency=Urgency.BACKGROUND)
+            page = parse_page(Page, body, "results", self.api.title)
+        predictions = await parse_all(Prediction, page.results, self.api.title)
         by_deployment: dict[str, list[Prediction]] = {}
         for prediction in predictions:
             by_deployment.setdefault(prediction.deployment, []).append(prediction)
@@ -165,7 +138,7 @@ class ReplicateDriver:
 
     async def exists(self, remote_id: str) -> bool:
         try:
-            await self.http.get(f"/v1/deployments/{remote_id}", urgency=Urgency.BACKGROUND)
+            await self.api.http.get(f"/v1/deployments/{remote_id}", urgency=Urgency.BACKGROUND)
         except NotFound:
             return False
         return True
@@ -174,69 +147,22 @@ class ReplicateDriver:
         return ALL_STEPS[step].find is NOTHING
 
     async def find(self, step: str, context: StepContext) -> Outputs | None:
-        return await ALL_STEPS[step].find(self, context)
+        return await ALL_STEPS[step].find(self.api, context)
 
     async def act(self, step: str, context: StepContext) -> Outputs:
-        return await ALL_STEPS[step].act(self, context)
+        return await ALL_STEPS[step].act(self.api, context)
 
     async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
-        return await inference.target(self, deployment)
+        return await inference.target(self.api, deployment)
 
     async def events(self, remote_id: str) -> tuple[Event, ...]:
         return ()
 
     async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
-        return await figures.reports(self, wanted)
-
-    async def listed(self, path: str, query: Mapping[str, str] | None) -> Any:
-        """A page of a list, as it came."""
-        return await self.http.get(path, query, Urgency.BACKGROUND)
+        return await figures.reports(self.api, wanted)
 
     async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
         return ()
-
-    # What the steps ask for too.
-
-    def price(self, sku: str) -> Price | None:
-        return self._prices.get(sku)
-
-    async def version(self, reference: str) -> tuple[str, Version]:
-        """`owner/name[:version]` → the model's name and the version, the newest when none is named."""
-        name, _, version_id = reference.partition(":")
-        if name.count("/") != 1:
-            raise ConfigurationInvalid(
-                f"“{reference}” is no model of Replicate.", hint="It looks like owner/name."
-            )
-        if version_id:
-            body = await self.http.get(f"/v1/models/{name}/versions/{version_id}")
-            return name, parse(Version, body, self.title)
-        model = parse(Model, await self.http.get(f"/v1/models/{name}"), self.title)
-        if model.latest_version is None:
-            raise NotFound(f"{name} has no version yet.", hint="Push one with cog, or import a checkpoint.")
-        return name, model.latest_version
-
-    async def inputs(self, model: str, version_id: str) -> frozenset[str]:
-        """The names of a version's inputs, which never change; nothing when it does not describe them."""
-        if version_id not in self._inputs:
-            _, version = await self.version(f"{model}:{version_id}")
-            properties = version.inputs.get("properties")
-            names = properties if isinstance(properties, dict) else {}
-            self._inputs[version_id] = frozenset(clean_line(name, 80) for name in names)
-        return self._inputs[version_id]
-
-    async def pages(
-        self, model: type[W], path: str, urgency: Urgency = Urgency.BACKGROUND, limit: int = MAX_PAGES
-    ) -> list[W]:
-        """All items of a list, at most `limit` pages of it."""
-        items: list[W] = []
-        next_page: str | None = path
-        for _ in range(limit):
-            if not next_page:
-                break
-            page = parse_page(Page, await self.http.get(next_page, urgency=urgency), "results", self.title)
-            items += await parse_all(model, page.results, self.title)
-            next_page = page.next
-        return items
 
     def _remote(
         self, deployment: Deployment, predictions: list[Prediction], complete: bool
@@ -253,7 +179,7 @@ class ReplicateDriver:
         elif billed == 0 and status in (Status.ACTIVE, Status.DEPLOYING) and condition is Condition.NONE:
             # At work or warm: at least one instance, and the platform does not say how many more.
             billed = 1
-        price = self.price(configuration.hardware)
+        price = self.api.price(configuration.hardware)
         observation = Observation(
             status,
             now,
@@ -265,7 +191,7 @@ class ReplicateDriver:
             max_instances=configuration.max_instances,
             instance_type=configuration.hardware,
             usd_per_hour=_cost(price, billed),
-            endpoint_url=f"{self._base}/v1/deployments/{deployment.owner}/{deployment.name}/predictions",
+            endpoint_url=f"{self.api.url}/v1/deployments/{deployment.owner}/{deployment.name}/predictions",
             model=f"{deployment.owner}/{deployment.name}",
         )
         return RemoteDeployment(
@@ -279,9 +205,9 @@ class ReplicateDriver:
         if source.kind is SourceKind.DIRECTORY:
             return Finding(Level.BLOCKED, CAPABILITIES.no_sources[SourceKind.DIRECTORY])
         if source.kind is SourceKind.PLATFORM:
-            name, version = await self.version(source.reference)
+            name, version = await self.api.version(source.reference)
             what = f"{name}, version {version.id[:12]}"
-            if name.partition("/")[0] != (await self.owner()).username:
+            if name.partition("/")[0] != (await self.api.owner()).username:
                 return Finding(Level.WARNING, f"{what}: it belongs to somebody else")
             return Finding(Level.OK, what)
         if adapter is not None and not adapter.merged:
@@ -290,7 +216,7 @@ class ReplicateDriver:
                 "This is a bare LoRA: Replicate's importer (cog-vllm) has no place for one.",
                 "Merge it (merge_and_unload()), push the merged model, and deploy that repository.",
             )
-        if adapter is not None and adapter.gated and self.hub_token is None:
+        if adapter is not None and adapter.gated and self.api.hub_token is None:
             return Finding(
                 Level.BLOCKED, "The repository is gated and there is no token.", "export HF_TOKEN=…"
             )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.reported import Report, ReportedRequest
 from peft_tui.domain.tally import Sample
+from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import QUEUE_TIME
 from peft_tui.drivers.replicate.wire import Page, Prediction
 from peft_tui.drivers.wire import moment, parse_all, parse_page
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.replicate.driver import ReplicateDriver
 
 SOURCE = "Replicate predictions"
 LONGEST_RUN = timedelta(minutes=35)
@@ -38,7 +37,7 @@ class MeasuredPrediction(Prediction):
     metrics: dict[str, Any] = Field(default_factory=dict)
 
 
-async def reports(driver: ReplicateDriver, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
+async def reports(api: ReplicateApi, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
     """One list for all deployments, as far back as the oldest look."""
     since = min(wanted.values()) - LONGEST_RUN
     query = {"created_after": since.isoformat().replace("+00:00", "Z")}
@@ -48,9 +47,9 @@ async def reports(driver: ReplicateDriver, wanted: Mapping[str, datetime]) -> tu
     for number in range(MOST_PAGES):
         if not page_url:
             break
-        body = await driver.listed(page_url, query if number == 0 else None)
-        page = parse_page(Page, body, "results", driver.title)
-        for prediction in await parse_all(MeasuredPrediction, page.results, driver.title):
+        body = await api.http.get(page_url, query if number == 0 else None, Urgency.BACKGROUND)
+        page = parse_page(Page, body, "results", api.title)
+        for prediction in await parse_all(MeasuredPrediction, page.results, api.title):
             remote_id = by_name.get(prediction.deployment)
             sample = sample_of(prediction)
             if remote_id is not None and sample is not None:

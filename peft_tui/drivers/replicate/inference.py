@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.inference import (
@@ -16,25 +14,23 @@ from peft_tui.domain.inference import (
 )
 from peft_tui.domain.money import Price, usd
 from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.wire import Deployment as DeploymentWire
 from peft_tui.drivers.wire import parse
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.replicate.driver import ReplicateDriver
 
 FRIENDS = ("replicate.com", "replicate.net")
 """Where Replicate's streams are; replicate.delivery holds files, which need no key."""
 
 
-async def target(driver: ReplicateDriver, deployment: Deployment) -> InferenceTarget:
+async def target(api: ReplicateApi, deployment: Deployment) -> InferenceTarget:
     seen = deployment.observation
     if seen is None or not seen.endpoint_url:
         raise not_seen_yet(deployment.name)
-    price = driver.price(seen.instance_type)
+    price = api.price(seen.instance_type)
     wake, words = _wake(seen, price)
-    body = await driver.http.get(f"/v1/deployments/{deployment.remote_id}")
-    release = parse(DeploymentWire, body, driver.title).current_release
-    inputs = await driver.inputs(release.model, release.version)
+    body = await api.http.get(f"/v1/deployments/{deployment.remote_id}")
+    release = parse(DeploymentWire, body, api.title).current_release
+    inputs = await api.inputs(release.model, release.version)
     if inputs and "prompt" not in inputs:
         raise ConfigurationInvalid(
             f"{release.model} takes no prompt: it asks for {', '.join(sorted(inputs)[:6])}.",

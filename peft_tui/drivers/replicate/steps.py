@@ -6,19 +6,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft_tui.domain.errors import NotFound, PlatformFailed
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.hugging_face import hub_token
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import belongs_to
 from peft_tui.drivers.replicate.wire import Deployment, Model, Prediction, Training, Version
 from peft_tui.drivers.wire import made, moment, parse
 from peft_tui.text import clean_line
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.replicate.driver import ReplicateDriver
 
 IMPORTER = "replicate/cog-vllm"
 """Its train() tars a Hugging Face checkpoint into a version of the destination model. That the newest version
@@ -28,7 +26,7 @@ CLOCK_SKEW = timedelta(minutes=2)
 """Between this machine and the platform, when looking for what a step has left behind."""
 
 
-async def _nothing(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+async def _nothing(api: ReplicateApi, context: StepContext) -> Outputs | None:
     """For steps that may simply be done again."""
     return None
 
@@ -38,45 +36,45 @@ NOTHING = _nothing
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    act: Callable[[ReplicateDriver, StepContext], Awaitable[Outputs]]
-    find: Callable[[ReplicateDriver, StepContext], Awaitable[Outputs | None]] = NOTHING
+    act: Callable[[ReplicateApi, StepContext], Awaitable[Outputs]]
+    find: Callable[[ReplicateApi, StepContext], Awaitable[Outputs | None]] = NOTHING
 
 
-async def _version(driver: ReplicateDriver, context: StepContext) -> Outputs:
-    name, version = await driver.version(context.spec.source.reference)
+async def _version(api: ReplicateApi, context: StepContext) -> Outputs:
+    name, version = await api.version(context.spec.source.reference)
     return {"model": name, "version": version.id}
 
 
-async def _find_model(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
-    name = f"{(await driver.owner()).username}/{context.remote_name}"
+async def _find_model(api: ReplicateApi, context: StepContext) -> Outputs | None:
+    name = f"{(await api.owner()).username}/{context.remote_name}"
     try:
-        parse(Model, await driver.http.get(f"/v1/models/{name}"), driver.title)
+        parse(Model, await api.http.get(f"/v1/models/{name}"), api.title)
     except NotFound:
         return None
     return {"model": name}
 
 
-async def _model(driver: ReplicateDriver, context: StepContext) -> Outputs:
-    owner = (await driver.owner()).username
+async def _model(api: ReplicateApi, context: StepContext) -> Outputs:
+    owner = (await api.owner()).username
     body = {
         "owner": owner,
         "name": context.remote_name,
         "visibility": "private",
         "hardware": context.spec.instance_type,
     }
-    await driver.http.request("POST", "/v1/models", body=body)
+    await api.http.request("POST", "/v1/models", body=body)
     return {"model": f"{owner}/{context.remote_name}"}
 
 
-def _import_input(driver: ReplicateDriver, context: StepContext) -> dict[str, Any]:
+def _import_input(api: ReplicateApi, context: StepContext) -> dict[str, Any]:
     repo, _, revision = context.spec.source.reference.partition("@")
     return {"hf_model_id": repo, **({"hf_model_sha": revision} if revision else {})}
 
 
-async def _find_training(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+async def _find_training(api: ReplicateApi, context: StepContext) -> Outputs | None:
     """A training does not name its destination before it has succeeded: the import and the time must do."""
-    wanted = _import_input(driver, context)
-    for training in await driver.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=2):
+    wanted = _import_input(api, context)
+    for training in await api.pages(Training, "/v1/trainings", Urgency.NORMAL, limit=2):
         made = training.output.version if training.output else ""
         ours = not made or made.startswith(f"{context.outputs['model']}:")
         same = all(training.input.get(key) == wanted.get(key) for key in ("hf_model_id", "hf_model_sha"))
@@ -85,22 +83,20 @@ async def _find_training(driver: ReplicateDriver, context: StepContext) -> Outpu
     return None
 
 
-async def _training(driver: ReplicateDriver, context: StepContext) -> Outputs:
-    _, importer = await driver.version(IMPORTER)
-    given = _import_input(driver, context)
-    if (token := hub_token(driver.hub_token, context.spec)) is not None:
+async def _training(api: ReplicateApi, context: StepContext) -> Outputs:
+    _, importer = await api.version(IMPORTER)
+    given = _import_input(api, context)
+    if (token := hub_token(api.hub_token, context.spec)) is not None:
         given["hf_token"] = token.reveal()
     body = {"destination": context.outputs["model"], "input": given}
     path = f"/v1/models/{IMPORTER}/versions/{importer.id}/trainings"
-    return {
-        "training_id": made(Training, await driver.http.request("POST", path, body=body), driver.title).id
-    }
+    return {"training_id": made(Training, await api.http.request("POST", path, body=body), api.title).id}
 
 
-async def _await_training(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _await_training(api: ReplicateApi, context: StepContext) -> Outputs:
     path = f"/v1/trainings/{context.outputs['training_id']}"
     while True:
-        training = parse(Training, await driver.http.get(path), driver.title)
+        training = parse(Training, await api.http.get(path), api.title)
         made = training.output.version if training.output else ""
         if made and not made.startswith(f"{context.outputs['model']}:"):
             raise PlatformFailed(
@@ -119,16 +115,16 @@ async def _await_training(driver: ReplicateDriver, context: StepContext) -> Outp
         await context.clock.sleep(POLL_SECONDS)
 
 
-async def _find_deployment(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
-    owner = (await driver.owner()).username
+async def _find_deployment(api: ReplicateApi, context: StepContext) -> Outputs | None:
+    owner = (await api.owner()).username
     try:
-        body = await driver.http.get(f"/v1/deployments/{owner}/{context.remote_name}")
+        body = await api.http.get(f"/v1/deployments/{owner}/{context.remote_name}")
     except NotFound:
         return None
-    return _made(parse(Deployment, body, driver.title))
+    return _made(parse(Deployment, body, api.title))
 
 
-async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _deployment(api: ReplicateApi, context: StepContext) -> Outputs:
     spec, known = context.spec, context.outputs
     body = {
         "name": context.remote_name,
@@ -138,8 +134,8 @@ async def _deployment(driver: ReplicateDriver, context: StepContext) -> Outputs:
         "min_instances": spec.min_instances,
         "max_instances": spec.max_instances,
     }
-    answer = await driver.http.request("POST", "/v1/deployments", body=body)
-    return _made(made(Deployment, answer, driver.title))
+    answer = await api.http.request("POST", "/v1/deployments", body=body)
+    return _made(made(Deployment, answer, api.title))
 
 
 def _made(found: Deployment) -> Outputs:
@@ -147,20 +143,20 @@ def _made(found: Deployment) -> Outputs:
     return {"deployment": name, "remote_id": name}
 
 
-async def _find_probe(driver: ReplicateDriver, context: StepContext) -> Outputs | None:
+async def _find_probe(api: ReplicateApi, context: StepContext) -> Outputs | None:
     owner, _, name = str(context.outputs["deployment"]).partition("/")
     deployment = Deployment(owner=owner, name=name)
-    for prediction in await driver.pages(Prediction, "/v1/predictions", Urgency.NORMAL, limit=2):
+    for prediction in await api.pages(Prediction, "/v1/predictions", Urgency.NORMAL, limit=2):
         if belongs_to(prediction, deployment) and _since(prediction.created_at, context.started_at):
             return {"prediction_id": prediction.id}
     return None
 
 
-async def _probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _probe(api: ReplicateApi, context: StepContext) -> Outputs:
     """The shortest request that the version's schema allows; none where it asks for more than a prompt."""
     known = context.outputs
     path = f"/v1/models/{known['model']}/versions/{known['version']}"
-    inputs = parse(Version, await driver.http.get(path), driver.title).inputs
+    inputs = parse(Version, await api.http.get(path), api.title).inputs
     properties = inputs.get("properties")
     names: Sequence[str] = list(properties) if isinstance(properties, dict) else []
     if "prompt" not in names or set(inputs.get("required") or ()) - {"prompt"}:
@@ -168,20 +164,20 @@ async def _probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
     given: dict[str, Any] = {"prompt": "Hello"}
     if "max_tokens" in names:
         given["max_tokens"] = 1
-    answer = await driver.http.request(
+    answer = await api.http.request(
         "POST",
         f"/v1/deployments/{known['deployment']}/predictions",
         body={"input": given},
         headers={"Cancel-After": "20m"},
     )
-    return {"prediction_id": made(Prediction, answer, driver.title).id}
+    return {"prediction_id": made(Prediction, answer, api.title).id}
 
 
-async def _await_probe(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _await_probe(api: ReplicateApi, context: StepContext) -> Outputs:
     prediction_id = context.outputs["prediction_id"]
     while prediction_id:
-        body = await driver.http.get(f"/v1/predictions/{prediction_id}")
-        prediction = parse(Prediction, body, driver.title)
+        body = await api.http.get(f"/v1/predictions/{prediction_id}")
+        prediction = parse(Prediction, body, api.title)
         if prediction.status == "succeeded":
             break
         if prediction.status in ("failed", "canceled", "aborted"):

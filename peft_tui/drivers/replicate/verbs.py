@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft_tui.domain.errors import NotFound, PeftTuiError
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import belongs_to
 from peft_tui.drivers.replicate.steps import Step
 from peft_tui.drivers.replicate.wire import Deployment, Page, Prediction, Training
 from peft_tui.drivers.wire import moment, parse, parse_page
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.replicate.driver import ReplicateDriver
 
 UNUSED = timedelta(minutes=15)
 """How long a deployment must have been offline and unused before it can be deleted."""
@@ -30,26 +28,26 @@ SETTINGS = {
 BOUNDS = ("min_instances", "max_instances")
 
 
-async def _path(driver: ReplicateDriver, context: StepContext) -> str:
+async def _path(api: ReplicateApi, context: StepContext) -> str:
     """An owner and a name are its whole identity, so that it is known without asking."""
     if context.remote_id:
         return f"/v1/deployments/{context.remote_id}"
-    return f"/v1/deployments/{(await driver.owner()).username}/{context.remote_name}"
+    return f"/v1/deployments/{(await api.owner()).username}/{context.remote_name}"
 
 
-async def _read(driver: ReplicateDriver, context: StepContext) -> Deployment | None:
+async def _read(api: ReplicateApi, context: StepContext) -> Deployment | None:
     try:
-        body = await driver.http.get(await _path(driver, context))
+        body = await api.http.get(await _path(api, context))
     except NotFound:
         return None
-    return parse(Deployment, body, driver.title)
+    return parse(Deployment, body, api.title)
 
 
-async def _stop(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _stop(api: ReplicateApi, context: StepContext) -> Outputs:
     """0/0: what waits or runs there is cancelled, and billing ends."""
-    path = await _path(driver, context)
+    path = await _path(api, context)
     try:
-        current = parse(Deployment, await driver.http.get(path, urgency=Urgency.STOP), driver.title)
+        current = parse(Deployment, await api.http.get(path, urgency=Urgency.STOP), api.title)
         bounds = current.current_release.configuration
         if (bounds.min_instances, bounds.max_instances) == (0, 0):
             # Another release would only begin the wait before a delete anew.
@@ -60,7 +58,7 @@ async def _stop(driver: ReplicateDriver, context: StepContext) -> Outputs:
         # It is stopped all the same.
         pass
     try:
-        await driver.http.request(
+        await api.http.request(
             "PATCH",
             path,
             body={"min_instances": 0, "max_instances": 0},
@@ -71,19 +69,19 @@ async def _stop(driver: ReplicateDriver, context: StepContext) -> Outputs:
     return {}
 
 
-async def _start(driver: ReplicateDriver, context: StepContext) -> Outputs:
-    outputs = await _change(driver, context, starting=True)
+async def _start(api: ReplicateApi, context: StepContext) -> Outputs:
+    outputs = await _change(api, context, starting=True)
     # Without a minimum it sleeps until somebody asks: that is as active as it gets.
     return {**outputs, "never_asked": context.spec.min_instances == 0}
 
 
-async def _update(driver: ReplicateDriver, context: StepContext) -> Outputs:
-    return await _change(driver, context, starting=False)
+async def _update(api: ReplicateApi, context: StepContext) -> Outputs:
+    return await _change(api, context, starting=False)
 
 
-async def _change(driver: ReplicateDriver, context: StepContext, *, starting: bool) -> Outputs:
+async def _change(api: ReplicateApi, context: StepContext, *, starting: bool) -> Outputs:
     """One release with all of it; none where it is so already, for each makes new instances."""
-    current = await _read(driver, context)
+    current = await _read(api, context)
     if current is None:
         raise NotFound("Replicate does not have it any more.", hint="Nothing bills. Deploy it anew.")
     now = current.current_release.configuration
@@ -93,28 +91,28 @@ async def _change(driver: ReplicateDriver, context: StepContext, *, starting: bo
         if key in context.changes and (starting or key not in BOUNDS or now.max_instances != 0):
             wanted[theirs] = context.spec.integer(key) if key in BOUNDS else context.spec.text(key)
     if any(getattr(now, key) != value for key, value in wanted.items()):
-        await driver.http.request("PATCH", await _path(driver, context), body=wanted)
+        await api.http.request("PATCH", await _path(api, context), body=wanted)
     return {}
 
 
-async def _cancel_import(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _cancel_import(api: ReplicateApi, context: StepContext) -> Outputs:
     """The training that its create began, if it has not ended: it is billed while it runs."""
     training_id = context.made.get("training_id")
     if not training_id:
         return {}
     path = f"/v1/trainings/{training_id}"
     try:
-        training = parse(Training, await driver.http.get(path, urgency=Urgency.STOP), driver.title)
+        training = parse(Training, await api.http.get(path, urgency=Urgency.STOP), api.title)
         if training.status in ("starting", "processing"):
-            await driver.http.request("POST", f"{path}/cancel", urgency=Urgency.STOP)
+            await api.http.request("POST", f"{path}/cancel", urgency=Urgency.STOP)
     except NotFound:
         return {}
     return {}
 
 
-async def _await_idle(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _await_idle(api: ReplicateApi, context: StepContext) -> Outputs:
     """Wait until the platform lets it be deleted, as far as its times tell; `delete` knows it for sure."""
-    while (left := await _time_left(driver, context)) > timedelta():
+    while (left := await _time_left(api, context)) > timedelta():
         if context.clock.now() - context.started_at > UNUSED:
             # The clocks differ: that long was waited here.
             break
@@ -124,16 +122,16 @@ async def _await_idle(driver: ReplicateDriver, context: StepContext) -> Outputs:
     return {}
 
 
-async def _time_left(driver: ReplicateDriver, context: StepContext) -> timedelta:
+async def _time_left(api: ReplicateApi, context: StepContext) -> timedelta:
     """From its last release, which disabled it, and its last request."""
     if context.outputs.get("absent"):
         return timedelta()
-    current = await _read(driver, context)
+    current = await _read(api, context)
     if current is None:
         return timedelta()
-    body = await driver.http.get("/v1/predictions")
-    page = parse_page(Page, body, "results", driver.title)
-    predictions = [parse(Prediction, item, driver.title) for item in page.results]
+    body = await api.http.get("/v1/predictions")
+    page = parse_page(Page, body, "results", api.title)
+    predictions = [parse(Prediction, item, api.title) for item in page.results]
     times = [
         moment(time)
         for prediction in predictions
@@ -148,9 +146,9 @@ def _latest(times: list[datetime | None]) -> datetime | None:
     return max((time for time in times if time is not None), default=None)
 
 
-async def _delete(driver: ReplicateDriver, context: StepContext) -> Outputs:
+async def _delete(api: ReplicateApi, context: StepContext) -> Outputs:
     try:
-        await driver.http.request("DELETE", await _path(driver, context))
+        await api.http.request("DELETE", await _path(api, context))
     except NotFound:
         return {}
     except PeftTuiError as error:

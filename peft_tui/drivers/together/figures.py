@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.reported import Metric, Reading, Report
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.wire import Page
 from peft_tui.drivers.wire import CamelWire, Wire, moment, parse
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.together.driver import TogetherDriver
 
 SOURCE = "Together analytics"
 WINDOW = timedelta(hours=1)
@@ -71,16 +69,14 @@ class BilledWindow(Wire):
     line_items: list[LineItem] = Field(default_factory=list)
 
 
-async def reports(
-    driver: TogetherDriver, wanted: Mapping[str, datetime], now: datetime
-) -> tuple[Report, ...]:
+async def reports(api: TogetherApi, wanted: Mapping[str, datetime], now: datetime) -> tuple[Report, ...]:
     """One call an endpoint; minutes are told again for a while, for they may come late."""
-    project = await driver.project()
+    project = await api.project()
     by_endpoint: dict[str, dict[str, datetime]] = {}
     for remote_id, since in wanted.items():
         endpoint, _, deployment = remote_id.partition("/")
         by_endpoint.setdefault(endpoint, {})[deployment] = since
-    billed = await _billed(driver, now)
+    billed = await _billed(api, now)
     found = []
     for endpoint, deployments in by_endpoint.items():
         begin = max(min(min(deployments.values()) - LATE, now - WINDOW), now - LONGEST)
@@ -91,8 +87,8 @@ async def reports(
             "includeTimeSeries": "true",
         }
         path = f"/v2/projects/{project.id}/endpoints/{endpoint}/analytics"
-        body = await driver.http.get(path, query, Urgency.BACKGROUND)
-        for analytics in parse(Analytics, body, driver.title).deployment_analytics:
+        body = await api.http.get(path, query, Urgency.BACKGROUND)
+        for analytics in parse(Analytics, body, api.title).deployment_analytics:
             if analytics.deployment_id in deployments:
                 spent = billed.get(analytics.deployment_id, [])
                 told = (*_readings(analytics, begin, now), *spent)
@@ -122,17 +118,17 @@ def _readings(analytics: DeploymentAnalytics, begin: datetime, now: datetime) ->
     return found
 
 
-async def _billed(driver: TogetherDriver, now: datetime) -> dict[str, list[Reading]]:
+async def _billed(api: TogetherApi, now: datetime) -> dict[str, list[Reading]]:
     """What was billed by the hour and deployment; asked for seldom, and no loss where a key may not."""
-    due = driver.billing_due
+    due = api.billing_due
     if due is not None and now < due:
         return {}
-    driver.billing_due = now + timedelta(seconds=BILLING_SECONDS)
+    api.billing_due = now + timedelta(seconds=BILLING_SECONDS)
     month = (now - timedelta(hours=1)).strftime("%Y-%m")
     query = {"month": month, "granularity": "hour", "limit": "1000"}
     try:
-        body = await driver.http.get("/v1/billing/usage", query, Urgency.BACKGROUND)
-        windows = [parse(BilledWindow, item, driver.title) for item in parse(Page, body, driver.title).data]
+        body = await api.http.get("/v1/billing/usage", query, Urgency.BACKGROUND)
+        windows = [parse(BilledWindow, item, api.title) for item in parse(Page, body, api.title).data]
     except PeftTuiError:
         return {}
     found: dict[str, list[Reading]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import NotFound
@@ -18,22 +17,20 @@ from peft_tui.domain.inference import (
 )
 from peft_tui.domain.money import Price, Provenance, usd
 from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import ATTACH
 from peft_tui.drivers.together.wire import AttachedAdapter
 
-if TYPE_CHECKING:
-    from peft_tui.drivers.together.driver import TogetherDriver
 
-
-async def target(driver: TogetherDriver, deployment: Deployment) -> InferenceTarget:
+async def target(api: TogetherApi, deployment: Deployment) -> InferenceTarget:
     seen = deployment.observation
     if seen is None or not seen.model:
         raise not_seen_yet(deployment.name)
     wake, words = _wake(seen)
     return InferenceTarget(
         Dialect.OPENAI_CHAT,
-        driver.inference_url,
-        await _models(driver, deployment, seen),
+        api.inference_url,
+        await _models(api, deployment, seen),
         (AuthHeader("Authorization", "TOGETHER_API_KEY", "Bearer"),),
         _price(seen),
         wake,
@@ -41,9 +38,7 @@ async def target(driver: TogetherDriver, deployment: Deployment) -> InferenceTar
     )
 
 
-async def _models(
-    driver: TogetherDriver, deployment: Deployment, seen: Observation
-) -> tuple[ServedModel, ...]:
+async def _models(api: TogetherApi, deployment: Deployment, seen: Observation) -> tuple[ServedModel, ...]:
     """The endpoint's own name, and the adapters on it where they are attached rather than merged.
 
     No document says how an attached one is named in a request: `<endpoint>:<adapter>` is what V1 took [INF].
@@ -57,12 +52,12 @@ async def _models(
     ours = deployment.origin is Origin.OURS
     if not deployment.remote_id or (ours and deployment.spec.text("serving") != ATTACH):
         return merged
-    project = await driver.project()
+    project = await api.project()
     endpoint, _, inner = deployment.remote_id.partition("/")
     path = f"/v2/projects/{project.id}/endpoints/{endpoint}/deployments/{inner}/adapters"
     try:
-        attached = await driver.pages(AttachedAdapter, path)
-        models = [await driver.model(item.adapter_model_id) for item in attached]
+        attached = await api.pages(AttachedAdapter, path)
+        models = [await api.model(item.adapter_model_id) for item in attached]
     except NotFound:
         return merged
     if not models:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PlatformFailed
@@ -13,6 +13,7 @@ from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.hugging_face import hub_token
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.together import catalog, upload
+from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import ATTACH, MERGE
 from peft_tui.drivers.together.wire import (
     AttachedAdapter,
@@ -24,9 +25,6 @@ from peft_tui.drivers.together.wire import (
 )
 from peft_tui.drivers.wire import made, parse
 
-if TYPE_CHECKING:
-    from peft_tui.drivers.together.driver import TogetherDriver
-
 DEPLOYMENT_NAME = "main"
 """Of the one deployment inside an endpoint of ours. The endpoint carries the name that tells ours apart."""
 POLL_SECONDS = 3.0
@@ -34,7 +32,7 @@ ETAG_ATTEMPTS = 4
 HUB = "https://huggingface.co"
 
 
-async def _nothing(driver: TogetherDriver, context: StepContext) -> Outputs | None:
+async def _nothing(api: TogetherApi, context: StepContext) -> Outputs | None:
     """For steps that may simply be done again."""
     return None
 
@@ -44,27 +42,27 @@ NOTHING = _nothing
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    act: Callable[[TogetherDriver, StepContext], Awaitable[Outputs]]
-    find: Callable[[TogetherDriver, StepContext], Awaitable[Outputs | None]] = NOTHING
+    act: Callable[[TogetherApi, StepContext], Awaitable[Outputs]]
+    find: Callable[[TogetherApi, StepContext], Awaitable[Outputs | None]] = NOTHING
 
 
-async def project_path(driver: TogetherDriver) -> str:
-    return f"/v2/projects/{(await driver.project()).id}"
+async def project_path(api: TogetherApi) -> str:
+    return f"/v2/projects/{(await api.project()).id}"
 
 
-async def _base(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _base(api: TogetherApi, context: StepContext) -> Outputs:
     """The configuration for the chosen instance type, and the base under it.
 
     Returns:
         `config`, `base_path` (`projects/…/models/…[/revisions/…]`) and `base_model_id`.
     """
     spec = context.spec
-    base = catalog.find_base(await driver.supported_models(), spec.base_model)
+    base = catalog.find_base(await api.supported_models(), spec.base_model)
     if base is None:
         raise ConfigurationInvalid(
             f"Together does not serve {spec.base_model or 'this base'} any more.", hint="Nothing bills."
         )
-    items = {item.name or item.id: item for item in await driver.hardware()}
+    items = {item.name or item.id: item for item in await api.hardware()}
     item = items.get(spec.instance_type)
     if item is None:
         raise ConfigurationInvalid(
@@ -83,48 +81,48 @@ async def _base(driver: TogetherDriver, context: StepContext) -> Outputs:
     return {"config": profile.config, "base_path": profile.model, "base_model_id": model_id}
 
 
-async def _find_model(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for model in await driver.pages(Model, f"{await project_path(driver)}/models"):
+async def _find_model(api: TogetherApi, context: StepContext) -> Outputs | None:
+    for model in await api.pages(Model, f"{await project_path(api)}/models"):
         if model.name.rpartition("/")[2] == context.remote_name:
-            return {"model_id": model.id, **await _base(driver, context)}
+            return {"model_id": model.id, **await _base(api, context)}
     return None
 
 
-async def _register(driver: TogetherDriver, context: StepContext) -> Outputs:
-    base = await _base(driver, context)
+async def _register(api: TogetherApi, context: StepContext) -> Outputs:
+    base = await _base(api, context)
     body = {"name": context.remote_name, "baseModelId": base["base_model_id"], "type": "adapter"}
-    answer = await driver.http.request("POST", f"{await project_path(driver)}/models", body=body)
-    return {"model_id": made(Model, answer, driver.title).id, **base}
+    answer = await api.http.request("POST", f"{await project_path(api)}/models", body=body)
+    return {"model_id": made(Model, answer, api.title).id, **base}
 
 
-async def _upload(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = f"{await project_path(driver)}/models/upload"
-    return await upload.upload_directory(driver.http, path, driver.title, context)
+async def _upload(api: TogetherApi, context: StepContext) -> Outputs:
+    path = f"{await project_path(api)}/models/upload"
+    return await upload.upload_directory(api.http, path, api.title, context)
 
 
-async def _find_import(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for item in await driver.pages(RemoteUpload, f"{await project_path(driver)}/models/uploads"):
+async def _find_import(api: TogetherApi, context: StepContext) -> Outputs | None:
+    for item in await api.pages(RemoteUpload, f"{await project_path(api)}/models/uploads"):
         if item.model_id == context.outputs["model_id"]:
             return {"upload_id": item.id}
     return None
 
 
-async def _start_import(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _start_import(api: TogetherApi, context: StepContext) -> Outputs:
     repo, _, revision = context.spec.source.reference.partition("@")
     body = {
         "modelId": context.outputs["model_id"],
         "remoteUrl": f"{HUB}/{repo}" + (f"/tree/{revision}" if revision else ""),
     }
-    if (token := hub_token(driver.hub_token, context.spec)) is not None:
+    if (token := hub_token(api.hub_token, context.spec)) is not None:
         body["token"] = token.reveal()
-    answer = await driver.http.request("POST", f"{await project_path(driver)}/models/uploads", body=body)
-    return {"upload_id": made(RemoteUpload, answer, driver.title).id}
+    answer = await api.http.request("POST", f"{await project_path(api)}/models/uploads", body=body)
+    return {"upload_id": made(RemoteUpload, answer, api.title).id}
 
 
-async def _await_import(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = f"{await project_path(driver)}/models/uploads/{context.outputs['upload_id']}"
+async def _await_import(api: TogetherApi, context: StepContext) -> Outputs:
+    path = f"{await project_path(api)}/models/uploads/{context.outputs['upload_id']}"
     while True:
-        item = parse(RemoteUpload, await driver.http.get(path), driver.title)
+        item = parse(RemoteUpload, await api.http.get(path), api.title)
         word = item.status.removeprefix("REMOTE_UPLOAD_STATUS_")
         if word == "SUCCEEDED":
             return {}
@@ -138,16 +136,16 @@ async def _await_import(driver: TogetherDriver, context: StepContext) -> Outputs
         await context.clock.sleep(POLL_SECONDS)
 
 
-async def _validate(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _validate(api: TogetherApi, context: StepContext) -> Outputs:
     """Wait until the newest revision is checked; of something registered before, find out what it is too."""
     found: dict[str, Any] = {}
     model_id = context.outputs.get("model_id")
     if context.spec.source.kind is SourceKind.PLATFORM:
         model_id = context.spec.source.reference
-        found = {"model_id": model_id, **await _base(driver, context)}
-    path = f"{await project_path(driver)}/models/{model_id}/revisions"
+        found = {"model_id": model_id, **await _base(api, context)}
+    path = f"{await project_path(api)}/models/{model_id}/revisions"
     while True:
-        revisions = await driver.pages(Revision, path)
+        revisions = await api.pages(Revision, path)
         newest = max(revisions, key=lambda revision: revision.created_at, default=None)
         word = (newest.validation_status or "").removeprefix("REVISION_VALIDATION_STATUS_") if newest else ""
         if newest is not None and word == "SUCCESS":
@@ -161,31 +159,31 @@ async def _validate(driver: TogetherDriver, context: StepContext) -> Outputs:
         await context.clock.sleep(POLL_SECONDS)
 
 
-async def _find_endpoint(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for endpoint in await driver.pages(Endpoint, f"{await project_path(driver)}/endpoints"):
+async def _find_endpoint(api: TogetherApi, context: StepContext) -> Outputs | None:
+    for endpoint in await api.pages(Endpoint, f"{await project_path(api)}/endpoints"):
         if endpoint.bare_name == context.remote_name:
             return {"endpoint_id": endpoint.id, "model": endpoint.name}
     return None
 
 
-async def _endpoint(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _endpoint(api: TogetherApi, context: StepContext) -> Outputs:
     visibility = context.spec.text("visibility", "private").upper()
     body = {"name": context.remote_name, "visibility": f"VISIBILITY_{visibility}"}
-    answer = await driver.http.request("POST", f"{await project_path(driver)}/endpoints", body=body)
-    endpoint = made(Endpoint, answer, driver.title)
+    answer = await api.http.request("POST", f"{await project_path(api)}/endpoints", body=body)
+    endpoint = made(Endpoint, answer, api.title)
     return {"endpoint_id": endpoint.id, "model": endpoint.name}
 
 
-async def _deployments_path(driver: TogetherDriver, context: StepContext) -> str:
-    return f"{await project_path(driver)}/endpoints/{context.outputs['endpoint_id']}/deployments"
+async def _deployments_path(api: TogetherApi, context: StepContext) -> str:
+    return f"{await project_path(api)}/endpoints/{context.outputs['endpoint_id']}/deployments"
 
 
-async def _deployment_body(driver: TogetherDriver, context: StepContext) -> dict[str, Any]:
+async def _deployment_body(api: TogetherApi, context: StepContext) -> dict[str, Any]:
     spec, known = context.spec, context.outputs
     if spec.text("serving", MERGE) == ATTACH:
         model = known["base_path"]
     else:
-        project = await driver.project()
+        project = await api.project()
         model = f"projects/{project.id}/models/{known['model_id']}/revisions/{known['revision_id']}"
     body: dict[str, Any] = {
         "name": DEPLOYMENT_NAME,
@@ -216,58 +214,58 @@ def scaling_metrics(spec: DeploymentSpec) -> list[dict[str, Any]]:
     ]
 
 
-async def _dry_run(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _dry_run(api: TogetherApi, context: StepContext) -> Outputs:
     """The platform's own check of the whole request; nothing is made and nothing bills."""
-    await driver.http.request(
+    await api.http.request(
         "POST",
-        await _deployments_path(driver, context),
+        await _deployments_path(api, context),
         params={"validateOnly": "true"},
-        body=await _deployment_body(driver, context),
+        body=await _deployment_body(api, context),
     )
     return {}
 
 
-async def _find_deployment(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for item in await driver.pages(Deployment, await _deployments_path(driver, context)):
+async def _find_deployment(api: TogetherApi, context: StepContext) -> Outputs | None:
+    for item in await api.pages(Deployment, await _deployments_path(api, context)):
         if item.name.rpartition("/")[2] == DEPLOYMENT_NAME:
             return _made(context, item.id)
     return None
 
 
-async def _deployment(driver: TogetherDriver, context: StepContext) -> Outputs:
-    body = await _deployment_body(driver, context)
-    answer = await driver.http.request("POST", await _deployments_path(driver, context), body=body)
-    return _made(context, made(Deployment, answer, driver.title).id)
+async def _deployment(api: TogetherApi, context: StepContext) -> Outputs:
+    body = await _deployment_body(api, context)
+    answer = await api.http.request("POST", await _deployments_path(api, context), body=body)
+    return _made(context, made(Deployment, answer, api.title).id)
 
 
 def _made(context: StepContext, deployment_id: str) -> Outputs:
     return {"deployment_id": deployment_id, "remote_id": f"{context.outputs['endpoint_id']}/{deployment_id}"}
 
 
-async def _adapters_path(driver: TogetherDriver, context: StepContext) -> str:
-    return f"{await _deployments_path(driver, context)}/{context.outputs['deployment_id']}/adapters"
+async def _adapters_path(api: TogetherApi, context: StepContext) -> str:
+    return f"{await _deployments_path(api, context)}/{context.outputs['deployment_id']}/adapters"
 
 
-async def _find_adapter(driver: TogetherDriver, context: StepContext) -> Outputs | None:
-    for item in await driver.pages(AttachedAdapter, await _adapters_path(driver, context)):
+async def _find_adapter(api: TogetherApi, context: StepContext) -> Outputs | None:
+    for item in await api.pages(AttachedAdapter, await _adapters_path(api, context)):
         if item.adapter_model_id == context.outputs["model_id"]:
             return {"attached_id": item.id}
     return None
 
 
-async def _attach(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _attach(api: TogetherApi, context: StepContext) -> Outputs:
     body = {
         "adapterModelId": context.outputs["model_id"],
         "adapterRevisionId": context.outputs["revision_id"],
     }
-    answer = await driver.http.request("POST", await _adapters_path(driver, context), body=body)
-    return {"attached_id": made(AttachedAdapter, answer, driver.title).id}
+    answer = await api.http.request("POST", await _adapters_path(api, context), body=body)
+    return {"attached_id": made(AttachedAdapter, answer, api.title).id}
 
 
-async def _await_adapter(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = f"{await _adapters_path(driver, context)}/{context.outputs['attached_id']}"
+async def _await_adapter(api: TogetherApi, context: StepContext) -> Outputs:
+    path = f"{await _adapters_path(api, context)}/{context.outputs['attached_id']}"
     while True:
-        clusters = parse(AttachedAdapter, await driver.http.get(path), driver.title).per_cluster
+        clusters = parse(AttachedAdapter, await api.http.get(path), api.title).per_cluster
         words = {cluster.state.removeprefix("ADAPTER_LOAD_STATE_") for cluster in clusters}
         if words == {"READY"}:
             return {}
@@ -281,11 +279,11 @@ async def _await_adapter(driver: TogetherDriver, context: StepContext) -> Output
         await context.clock.sleep(POLL_SECONDS)
 
 
-async def _traffic(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _traffic(api: TogetherApi, context: StepContext) -> Outputs:
     """Read, add our weight, write with the etag: whatever else has weight keeps it."""
     for attempt in range(ETAG_ATTEMPTS):
         try:
-            return await _add_weight(driver, context)
+            return await _add_weight(api, context)
         except Conflict:
             # Somebody else wrote in between; without traffic it would bill and serve nothing.
             if attempt == ETAG_ATTEMPTS - 1:
@@ -293,12 +291,12 @@ async def _traffic(driver: TogetherDriver, context: StepContext) -> Outputs:
     raise AssertionError("the loop above returns or raises")
 
 
-async def _add_weight(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _add_weight(api: TogetherApi, context: StepContext) -> Outputs:
     known = context.outputs
     remote_id = context.remote_id or f"{known['endpoint_id']}/{known['deployment_id']}"
     endpoint_id, _, deployment_id = remote_id.partition("/")
-    path = f"{await project_path(driver)}/endpoints/{endpoint_id}"
-    endpoint = parse(Endpoint, await driver.http.get(path), driver.title)
+    path = f"{await project_path(api)}/endpoints/{endpoint_id}"
+    endpoint = parse(Endpoint, await api.http.get(path), api.title)
     if endpoint.weight(deployment_id) > 0:
         return {}
     others = [
@@ -307,7 +305,7 @@ async def _add_weight(driver: TogetherDriver, context: StepContext) -> Outputs:
         if entry.deployment_id != deployment_id
     ]
     # An empty or missing mask is read as "nothing to do" or "everything": it is always sent.
-    await driver.http.request(
+    await api.http.request(
         "PATCH",
         path,
         params={"updateMask": "trafficSplit"},

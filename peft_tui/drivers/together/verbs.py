@@ -6,11 +6,12 @@ known, after a create that was given up, from the name of our making.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PlatformFailed
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.steps import (
     DEPLOYMENT_NAME,
     ETAG_ATTEMPTS,
@@ -21,57 +22,52 @@ from peft_tui.drivers.together.steps import (
 from peft_tui.drivers.together.wire import Deployment, Endpoint, Model
 from peft_tui.drivers.wire import parse
 
-if TYPE_CHECKING:
-    from peft_tui.drivers.together.driver import TogetherDriver
-
 BOUNDS = {"min_instances": "minReplicas", "max_instances": "maxReplicas"}
 STOP_AGAIN_SECONDS = 5.0
 
 
-async def _endpoint(driver: TogetherDriver, context: StepContext, urgency: Urgency) -> Endpoint | None:
+async def _endpoint(api: TogetherApi, context: StepContext, urgency: Urgency) -> Endpoint | None:
     """Its endpoint; None when there is none."""
-    path = f"{await project_path(driver)}/endpoints"
+    path = f"{await project_path(api)}/endpoints"
     endpoint_id = context.remote_id.partition("/")[0] or context.made.get("endpoint_id")
     if not endpoint_id:
-        endpoints = await driver.pages(Endpoint, path, urgency)
+        endpoints = await api.pages(Endpoint, path, urgency)
         return next((e for e in endpoints if e.bare_name == context.remote_name), None)
     try:
-        return parse(Endpoint, await driver.http.get(f"{path}/{endpoint_id}", urgency=urgency), driver.title)
+        return parse(Endpoint, await api.http.get(f"{path}/{endpoint_id}", urgency=urgency), api.title)
     except NotFound:
         return None
 
 
-async def _path(
-    driver: TogetherDriver, context: StepContext, urgency: Urgency = Urgency.NORMAL
-) -> str | None:
+async def _path(api: TogetherApi, context: StepContext, urgency: Urgency = Urgency.NORMAL) -> str | None:
     """Where the deployment is; None when there is none."""
-    path = f"{await project_path(driver)}/endpoints"
+    path = f"{await project_path(api)}/endpoints"
     endpoint_id, _, deployment_id = context.remote_id.partition("/")
     if deployment_id:
         return f"{path}/{endpoint_id}/deployments/{deployment_id}"
-    endpoint = await _endpoint(driver, context, urgency)
+    endpoint = await _endpoint(api, context, urgency)
     if endpoint is None:
         return None
     inside = f"{path}/{endpoint.id}/deployments"
-    for deployment in await driver.pages(Deployment, inside, urgency):
+    for deployment in await api.pages(Deployment, inside, urgency):
         if deployment.name.rpartition("/")[2] == DEPLOYMENT_NAME:
             return f"{inside}/{deployment.id}"
     return None
 
 
-async def _read(driver: TogetherDriver, path: str, urgency: Urgency = Urgency.NORMAL) -> Deployment | None:
+async def _read(api: TogetherApi, path: str, urgency: Urgency = Urgency.NORMAL) -> Deployment | None:
     try:
-        return parse(Deployment, await driver.http.get(path, urgency=urgency), driver.title)
+        return parse(Deployment, await api.http.get(path, urgency=urgency), api.title)
     except NotFound:
         return None
 
 
-async def _stop(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _stop(api: TogetherApi, context: StepContext) -> Outputs:
     """0/0. Whoever else changes it meanwhile, the stop is repeated on what he left; the last time without
     asking whether it changed."""
-    path = await _path(driver, context, Urgency.STOP)
+    path = await _path(api, context, Urgency.STOP)
     for attempt in range(ETAG_ATTEMPTS):
-        current = await _read(driver, path, Urgency.STOP) if path else None
+        current = await _read(api, path, Urgency.STOP) if path else None
         if current is None:
             return {"absent": True}
         if current.autoscaling.max_replicas == 0 and current.autoscaling.min_replicas == 0:
@@ -80,7 +76,7 @@ async def _stop(driver: TogetherDriver, context: StepContext) -> Outputs:
         if attempt < ETAG_ATTEMPTS - 1:
             body["etag"] = current.etag
         try:
-            await driver.http.request(
+            await api.http.request(
                 "PATCH",
                 str(path),
                 params={"updateMask": "autoscaling.minReplicas,autoscaling.maxReplicas"},
@@ -98,18 +94,18 @@ async def _stop(driver: TogetherDriver, context: StepContext) -> Outputs:
     )
 
 
-async def _start(driver: TogetherDriver, context: StepContext) -> Outputs:
-    return await _change(driver, context, starting=True)
+async def _start(api: TogetherApi, context: StepContext) -> Outputs:
+    return await _change(api, context, starting=True)
 
 
-async def _update(driver: TogetherDriver, context: StepContext) -> Outputs:
-    return await _change(driver, context, starting=False)
+async def _update(api: TogetherApi, context: StepContext) -> Outputs:
+    return await _change(api, context, starting=False)
 
 
-async def _change(driver: TogetherDriver, context: StepContext, *, starting: bool) -> Outputs:
-    path = await _path(driver, context)
+async def _change(api: TogetherApi, context: StepContext, *, starting: bool) -> Outputs:
+    path = await _path(api, context)
     for attempt in range(ETAG_ATTEMPTS):
-        current = await _read(driver, path) if path else None
+        current = await _read(api, path) if path else None
         if current is None:
             raise NotFound("Together does not have it any more.", hint="Nothing bills. Deploy it anew.")
         state = current.status.state.removeprefix("DEPLOYMENT_STATE_")
@@ -123,7 +119,7 @@ async def _change(driver: TogetherDriver, context: StepContext, *, starting: boo
         if not mask:
             return {}
         try:
-            await driver.http.request(
+            await api.http.request(
                 "PATCH", str(path), params={"updateMask": ",".join(mask)}, body={**body, "etag": current.etag}
             )
         except Conflict:
@@ -160,19 +156,19 @@ def _masked(context: StepContext, *, running: bool) -> tuple[list[str], dict[str
     return mask, body
 
 
-async def _visibility(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _visibility(api: TogetherApi, context: StepContext) -> Outputs:
     """Of the endpoint: it has no visibility of its own."""
     for attempt in range(ETAG_ATTEMPTS):
-        endpoint = await _endpoint(driver, context, Urgency.NORMAL)
+        endpoint = await _endpoint(api, context, Urgency.NORMAL)
         if endpoint is None:
             raise NotFound("Together does not have its endpoint any more.", hint="Nothing bills.")
         body = {
             "visibility": f"VISIBILITY_{context.spec.text('visibility', 'private').upper()}",
             "etag": endpoint.etag,
         }
-        path = f"{await project_path(driver)}/endpoints/{endpoint.id}"
+        path = f"{await project_path(api)}/endpoints/{endpoint.id}"
         try:
-            await driver.http.request("PATCH", path, params={"updateMask": "visibility"}, body=body)
+            await api.http.request("PATCH", path, params={"updateMask": "visibility"}, body=body)
         except Conflict:
             if attempt == ETAG_ATTEMPTS - 1:
                 raise
@@ -181,11 +177,11 @@ async def _visibility(driver: TogetherDriver, context: StepContext) -> Outputs:
     raise AssertionError("the loop above returns or raises")
 
 
-async def _detach(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _detach(api: TogetherApi, context: StepContext) -> Outputs:
     """Out of the traffic split; whatever else has weight keeps it."""
     deployment_id = context.remote_id.partition("/")[2]
     for attempt in range(ETAG_ATTEMPTS):
-        endpoint = await _endpoint(driver, context, Urgency.NORMAL)
+        endpoint = await _endpoint(api, context, Urgency.NORMAL)
         if endpoint is None or not endpoint.weight(deployment_id):
             return {}
         others = [
@@ -193,10 +189,10 @@ async def _detach(driver: TogetherDriver, context: StepContext) -> Outputs:
             for entry in endpoint.traffic_split
             if entry.deployment_id != deployment_id
         ]
-        path = f"{await project_path(driver)}/endpoints/{endpoint.id}"
+        path = f"{await project_path(api)}/endpoints/{endpoint.id}"
         body = {"trafficSplit": others, "etag": endpoint.etag}
         try:
-            await driver.http.request("PATCH", path, params={"updateMask": "trafficSplit"}, body=body)
+            await api.http.request("PATCH", path, params={"updateMask": "trafficSplit"}, body=body)
         except Conflict:
             if attempt == ETAG_ATTEMPTS - 1:
                 raise
@@ -205,40 +201,40 @@ async def _detach(driver: TogetherDriver, context: StepContext) -> Outputs:
     raise AssertionError("the loop above returns or raises")
 
 
-async def _delete(driver: TogetherDriver, context: StepContext) -> Outputs:
-    path = await _path(driver, context)
-    current = await _read(driver, path) if path else None
+async def _delete(api: TogetherApi, context: StepContext) -> Outputs:
+    path = await _path(api, context)
+    current = await _read(api, path) if path else None
     if path is not None and current is not None:
-        await _take_away(driver, path, current.etag)
+        await _take_away(api, path, current.etag)
     return {}
 
 
-async def _delete_endpoint(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _delete_endpoint(api: TogetherApi, context: StepContext) -> Outputs:
     """Unless something else lives in it."""
-    endpoint = await _endpoint(driver, context, Urgency.NORMAL)
+    endpoint = await _endpoint(api, context, Urgency.NORMAL)
     if endpoint is None:
         return {}
     if endpoint.deployments:
         return {"kept": f"its endpoint {endpoint.name}: it has other deployments"}
-    await _take_away(driver, f"{await project_path(driver)}/endpoints/{endpoint.id}", endpoint.etag)
+    await _take_away(api, f"{await project_path(api)}/endpoints/{endpoint.id}", endpoint.etag)
     return {}
 
 
-async def _delete_model(driver: TogetherDriver, context: StepContext) -> Outputs:
+async def _delete_model(api: TogetherApi, context: StepContext) -> Outputs:
     """The adapter that was registered under our name, unless something else is made of it."""
-    for model in await driver.pages(Model, f"{await project_path(driver)}/models"):
+    for model in await api.pages(Model, f"{await project_path(api)}/models"):
         if model.name.rpartition("/")[2] == context.remote_name:
             try:
-                await _take_away(driver, f"{await project_path(driver)}/models/{model.id}", "")
+                await _take_away(api, f"{await project_path(api)}/models/{model.id}", "")
             except ConfigurationInvalid as refusal:
                 return {"kept": f"the adapter {model.name}: {refusal.detail}"}
     return {}
 
 
-async def _take_away(driver: TogetherDriver, path: str, etag: str) -> None:
+async def _take_away(api: TogetherApi, path: str, etag: str) -> None:
     """DELETE; what is not there any more is what was wanted."""
     try:
-        await driver.http.request("DELETE", path, params={"etag": etag} if etag else None)
+        await api.http.request("DELETE", path, params={"etag": etag} if etag else None)
     except NotFound:
         return
     except Conflict as error:
