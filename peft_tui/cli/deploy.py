@@ -23,6 +23,7 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
+from peft_tui.services.deployments import TAKEN, cannot_be, taken
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.sources import readings
 from peft_tui.store import Changes
@@ -33,7 +34,14 @@ LOOKUP_SECONDS = 90.0
 async def deploy(backend: Backend, args: argparse.Namespace) -> int:
     """Check, ask, write the intent, and stay until it is carried out as far as was asked."""
     offers = capabilities(args.platform)
-    settings = _settings(offers, args)
+    settings, problems = _settings(offers, args)
+    # All that can be told before anybody is asked; the machine and the source are for the platform to say.
+    asked = DeploymentSpec(args.name, args.platform, _readings(args, "")[0], args.base_model or "", settings)
+    known = await backend.deployments.problems(asked)
+    problems |= {key: known[key] for key in known if key not in ("instance_type", "source")}
+    if problems:
+        # A name that is taken and nothing else has a sentence of its own.
+        raise taken(args.name) if problems == {"name": TAKEN} else cannot_be(problems)
     backend.credentials.secret(offers.credentials[0].env, offers.title)
     await backend.start()
     account, source, adapter, assessment = await _assess(backend, args)
@@ -46,9 +54,8 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
             assessment.instance_types[0].id,
         )
     spec = DeploymentSpec(args.name, args.platform, source, base, settings)
-    for key, value in settings.items():
-        if reason := assessment.unsupported.get(f"{key}={value}"):
-            raise ConfigurationInvalid(f"{key}={value} is not possible here: {reason}")
+    if problems := {**assessment.problems(settings), **await backend.deployments.problems(spec)}:
+        raise cannot_be(problems)
     chosen = assessment.instance_type(spec.instance_type)
     if chosen is None and re.fullmatch(offers.unlisted or "(?!)", spec.instance_type):
         talk(f"note: {spec.instance_type} is not known here: {offers.title} decides whether it exists")
@@ -58,10 +65,6 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
         raise ConfigurationInvalid(
             f"{offers.title} cannot run this on “{spec.instance_type}”.", hint=f"It offers: {names}."
         )
-    if problems := await backend.deployments.problems(spec):
-        # Refused before a question is asked; `deploy` below says it in the same words.
-        await backend.deployments.deploy(spec)
-        raise AssertionError(problems)
     price = chosen.price.usd_per_hour if chosen.price else None
     cost = usd_range(
         price * spec.min_instances if price is not None else None,
@@ -74,12 +77,9 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
     return await _result(backend, deployment, args)
 
 
-def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value]:
-    """Defaults, then the flags, then `--set`.
-
-    Raises:
-        ConfigurationInvalid: a key or value that this platform does not take.
-    """
+def _settings(offers: Capabilities, args: argparse.Namespace) -> tuple[dict[str, Value], dict[str, str]]:
+    """Defaults, then the flags, then `--set`; and by key what this platform does not take."""
+    problems: dict[str, str] = {}
     given: dict[str, str] = {}
     for item in args.set or ():
         key, equals, value = item.partition("=")
@@ -95,13 +95,14 @@ def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value
         setting = offers.setting(key)
         if setting is None:
             names = ", ".join(s.key for s in offers.settings if s.supported)
-            raise ConfigurationInvalid(f"{offers.title} has no setting “{key}”.", hint=f"It has: {names}.")
+            problems[key] = f"{offers.title} has no such setting, but {names}"
+            continue
         try:
             value = setting.parse(text)
         except ConfigurationInvalid as error:
             # What is meant for an environment is a secret as likely as not.
-            shown = key if key == "environment" else f"{key}={text}"
-            raise ConfigurationInvalid(f"{shown}: {error.message}") from error
+            problems[key if key == "environment" else f"{key}={text}"] = error.message
+            continue
         if value is not None:
             settings[key] = value
         else:
@@ -110,7 +111,7 @@ def _settings(offers: Capabilities, args: argparse.Namespace) -> dict[str, Value
         low, high = settings.get("min_instances"), settings.get("max_instances")
         if isinstance(low, int) and isinstance(high, int) and low > high:
             settings["max_instances"] = low
-    return settings
+    return settings, problems
 
 
 async def _assess(

@@ -10,7 +10,7 @@ from typing import Any
 from peft_tui.backend import Backend
 from peft_tui.cli.asking import agrees, anybody_there
 from peft_tui.cli.output import talk
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PeftTuiError, TimedOut
+from peft_tui.domain.errors import ConfigurationInvalid, NotPossible, PeftTuiError, TimedOut
 from peft_tui.domain.operation import AWAIT_ACTIVE, WATCHED, Operation, OperationState, StepState
 from peft_tui.store import Changes
 
@@ -34,7 +34,7 @@ class Followed:
         if operation.state is OperationState.FAILED:
             self.error = PeftTuiError.from_dict(dict(operation.error or {}))
         elif operation.state is OperationState.CANCELLED:
-            self.error = Conflict("It was given up meanwhile.", hint=f"See peft-tui show {self.name}.")
+            self.error = NotPossible("It was given up meanwhile.", hint=f"See peft-tui show {self.name}.")
         self.over = operation.state.ended or (not wait and only_waiting(operation))
 
 

@@ -10,7 +10,7 @@ from peft_tui.backend import Backend
 from peft_tui.cli.following import Followed, confirm, follow
 from peft_tui.cli.output import data, deployment_document, failure, line, talk
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotPossible, PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation, OperationKind
 from peft_tui.domain.status import Status
@@ -105,7 +105,7 @@ async def _wanted(backend: Backend, name: str, kind: OperationKind, args: argpar
     refused = why_not(deployment, kind)
     stopping = deployment.under_way is not None and deployment.under_way.kind is kind
     if refused and not (kind is OperationKind.STOP and stopping) and not _is_so(deployment, kind):
-        raise Conflict(f"{name}: {refused}", hint="Nothing was sent.")
+        raise NotPossible(f"{name}: {refused}", hint="Nothing was sent.")
     if kind is OperationKind.DELETE and forgets(deployment):
         return deployment
     offers = capabilities(deployment.platform)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 
 from peft_tui.domain.operation import Operation, OperationKind
@@ -73,6 +74,17 @@ class Deployment:
             return self.observation.condition is Condition.GONE
         create = self.operation if self.operation and self.operation.kind is OperationKind.CREATE else None
         return create is not None and create.state.ended and not create.made_something
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """What it costs now, as far as anybody knows: nothing while no step that bills was begun."""
+        if self.observation is not None:
+            return self.observation.usd_per_hour
+        create = self.operation if self.operation and self.operation.kind is OperationKind.CREATE else None
+        if create is None:
+            return None
+        bills = create.made_something if create.state.ended else create.may_bill
+        return None if bills else Decimal(0)
 
     @property
     def under_way(self) -> Operation | None:

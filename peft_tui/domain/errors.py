@@ -7,6 +7,7 @@
     ├── ResourceUnavailable    quota, capacity, credit
     ├── TimedOut               no answer in time
     ├── Conflict               a name that is taken, an object that changed meanwhile
+    │   └── NotPossible        the same found out here, with no platform asked
     ├── NotFound               there is no such thing
     └── PlatformFailed         the platform refused or broke, in its own words
 
@@ -103,6 +104,18 @@ class TimedOut(PeftTuiError):
 class Conflict(PeftTuiError):
     kind = "conflict"
     exit_status = 7
+
+
+class NotPossible(Conflict):
+    """Refused here, by what is known already: no platform was asked, so the status is not that of one."""
+
+    exit_status = 1
+
+
+class NotLikeThis(NotPossible):
+    """What was asked for has to be worded otherwise: a name that is taken, or that several have."""
+
+    exit_status = 2
 
 
 class NotFound(PeftTuiError):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price
-from peft_tui.domain.operation import OperationKind, OperationStep
+from peft_tui.domain.operation import OperationKind, OperationStep, StepState
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 
 
@@ -35,6 +35,8 @@ class Kind(StrEnum):
     TEXT = "text"
     INSTANCE_TYPE = "instance type"
     """A choice among what the platform says it has today, each with its price."""
+    REGION = "region"
+    """A choice among the regions of the instance type; empty where it may run anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,8 @@ class PlannedStep:
     title: str
     bills: bool = False
     """From this step on something may cost money."""
+    makes: str = ""
+    """What it leaves at the platform, which does not bill by the hour: `an endpoint`."""
 
 
 Plan = Callable[[DeploymentSpec, Settings], tuple[PlannedStep, ...]]
@@ -160,6 +164,12 @@ Plan = Callable[[DeploymentSpec, Settings], tuple[PlannedStep, ...]]
 def planned(steps: Iterable[PlannedStep]) -> tuple[OperationStep, ...]:
     """The same as steps of an operation that nothing was done of yet."""
     return tuple(OperationStep(seq, step.key, step.title, bills=step.bills) for seq, step in enumerate(steps))
+
+
+def left_behind(plan: Iterable[PlannedStep], steps: Iterable[OperationStep]) -> tuple[str, ...]:
+    """What a create that came no further leaves at the platform; none of it bills by the hour."""
+    sent = {step.key for step in steps if step.state in (StepState.DONE, StepState.SENT)}
+    return tuple(dict.fromkeys(step.makes for step in plan if step.makes and step.key in sent))
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +276,8 @@ class InstanceType:
     """In the platform's terms, for a person: `us-east: 12 free`."""
     available: bool | None = None
     """False when the platform says that it has none; None when it does not say."""
+    regions: Mapping[str, str] = field(default_factory=dict)
+    """Where it is offered, each with what the platform says of it: `12 free`. Empty: it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +322,17 @@ class Assessment:
     def blocked(self) -> str:
         """The first reason why it cannot be deployed, or nothing."""
         return next((f.message for f in self.findings if f.level is Level.BLOCKED), "")
+
+    def problems(self, settings: Settings) -> dict[str, str]:
+        """What does not go with this adapter, or with the instance type that was chosen, by setting."""
+        pairs = ((key, self.unsupported.get(f"{key}={value}", "")) for key, value in settings.items())
+        found = {key: reason for key, reason in pairs if reason}
+        machine = self.instance_type(str(settings.get("instance_type", "")))
+        region = str(settings.get("region", ""))
+        if machine is not None and machine.regions and region and region not in machine.regions:
+            offered = ", ".join(machine.regions)
+            found.setdefault("region", f"{machine.id} is not offered there, but in: {offered}")
+        return found
 
     def instance_type(self, wanted: str) -> InstanceType | None:
         return next((item for item in self.instance_types if item.id == wanted), None)

@@ -110,7 +110,7 @@ def refused(
             status=status,
         )
     cls: type[PeftTuiError] = PlatformFailed
-    message, hint = f"{platform} refused: {detail}", "Nothing was changed there."
+    message, hint = f"{platform} refused: {detail}", "This request changed nothing there."
     if status == 401:
         cls, message = AuthenticationFailed, f"{platform} does not accept the key."
         hint = "Check that it is whole, current and for this platform."

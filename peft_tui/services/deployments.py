@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment, Origin, remote_name, unmarked
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound, NotLikeThis, PeftTuiError
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
@@ -46,13 +46,13 @@ class DeploymentService:
         self._clock = clock
         self._trouble = trouble
 
-    async def problems(self, spec: DeploymentSpec) -> dict[str, str]:
+    async def problems(self, spec: DeploymentSpec, instead_of: str = "") -> dict[str, str]:
         """What cannot be, by field (`name`, `source`, or a setting's key); empty when it can be asked for."""
         offers, spec = _completed(spec)
         found = offers.problems(spec.settings)
         if problem := offers.name_rule.problem(spec.name):
             found["name"] = problem
-        elif await self.name_is_taken(spec.name):
+        elif await self.name_is_taken(spec.name, instead_of):
             found["name"] = TAKEN
         if reason := offers.no_sources.get(spec.source.kind):
             found["source"] = reason
@@ -62,14 +62,15 @@ class DeploymentService:
             found.setdefault("instance_type", "an instance type is needed")
         return found
 
-    async def name_is_taken(self, name: str) -> bool:
-        return await self._store.deployments.name_is_taken(name)
+    async def name_is_taken(self, name: str, instead_of: str = "") -> bool:
+        return await self._store.deployments.name_is_taken(name, but=instead_of)
 
-    async def deploy(self, spec: DeploymentSpec, account: str = "") -> Deployment:
+    async def deploy(self, spec: DeploymentSpec, account: str = "", *, instead_of: str = "") -> Deployment:
         """Write the intent; the operations worker carries it out, in this process or the next.
 
         Args:
             account: whose price was shown. With another account's key it is not carried out.
+            instead_of: one that failed, whose name may be taken over. To delete it is another intent.
 
         Raises:
             ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
@@ -80,15 +81,10 @@ class DeploymentService:
                 hint=f"Without it a create could not be kept to once. {self._trouble.hint}",
             )
         offers, spec = _completed(spec)
-        taken = Conflict(
-            f"There is a deployment named “{spec.name}” already.",
-            hint="Choose another name; nothing was sent.",
-        )
-        if problems := await self.problems(spec):
-            if problems.get("name") == TAKEN:
-                raise taken
-            key, sentence = next(iter(problems.items()))
-            raise ConfigurationInvalid(f"{key}: {sentence}", hint="Nothing was sent and nothing bills.")
+        if problems := await self.problems(spec, instead_of):
+            if problems == {"name": TAKEN}:
+                raise taken(spec.name)
+            raise cannot_be(problems)
         now = self._clock.now()
         deployment_id = uuid.uuid4().hex
         deployment = Deployment(
@@ -108,8 +104,8 @@ class DeploymentService:
         )
         async with self._store.database.transaction(durable=True) as transaction:
             # Looked up once more under the lock: two windows may ask for the same name at once.
-            if await self._store.deployments.name_is_taken(spec.name, transaction):
-                raise taken
+            if await self._store.deployments.name_is_taken(spec.name, transaction, but=instead_of):
+                raise taken(spec.name)
             await self._store.deployments.insert(transaction, deployment)
             await self._store.operations.insert(transaction, operation)
         return deployment
@@ -128,16 +124,36 @@ class DeploymentService:
             named = [d for d in everything if d.origin is Origin.ORPHAN and unmarked(d.remote_name) == name]
         found = [deployment for deployment in named if platform in ("", deployment.platform)]
         ours = [deployment for deployment in found if deployment.origin is Origin.OURS]
-        living = [deployment for deployment in ours if not deployment.came_to_nothing]
+        living = [deployment for deployment in ours if not _leaves(deployment)]
         found = living or ours[-1:] or found
         if not found:
             raise NotFound(f"There is no deployment named “{name}”.", hint="peft-tui list shows them all.")
         if len(found) > 1:
-            raise Conflict(
+            raise NotLikeThis(
                 f"{len(found)} deployments are named “{name}”.",
                 hint="Use one of their remote names: " + ", ".join(d.remote_name for d in found),
             )
         return found[0]
+
+
+def taken(name: str) -> NotLikeThis:
+    """Another one here has it."""
+    return NotLikeThis(
+        f"There is a deployment named “{name}” already.", hint="Choose another name; nothing was sent."
+    )
+
+
+def cannot_be(problems: Mapping[str, str]) -> ConfigurationInvalid:
+    """All of what `problems` found, so that it can be mended in one go."""
+    sentences = "; ".join(f"{key}: {sentence}" for key, sentence in problems.items())
+    return ConfigurationInvalid(sentences, hint="Nothing was sent and nothing bills.")
+
+
+def _leaves(deployment: Deployment) -> bool:
+    """Its name means another one, where there is another one."""
+    under_way = deployment.under_way
+    deleted = under_way is not None and under_way.kind is OperationKind.DELETE
+    return deleted or deployment.came_to_nothing
 
 
 def _completed(spec: DeploymentSpec) -> tuple[Capabilities, DeploymentSpec]:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import Conflict, NotFound
+from peft_tui.domain.errors import NotFound, NotLikeThis, NotPossible
 from peft_tui.domain.offers import PlannedStep, planned
 from peft_tui.domain.operation import WATCHED, Operation, OperationKind, OperationState, StepState
 from peft_tui.domain.spec import Settings, Value
@@ -73,10 +73,12 @@ class LifeService:
         async with self._store.database.transaction(durable=True) as transaction:
             found = await self._read(deployment_id)
             if reason := why_not_adopt(found):
-                raise Conflict(reason)
+                raise NotPossible(reason)
             name = name or found.name
             if await self._store.deployments.name_is_taken(name, transaction):
-                raise Conflict(f"There is a deployment named “{name}” already.", hint="Give it another name.")
+                raise NotLikeThis(
+                    f"There is a deployment named “{name}” already.", hint="Give it another name."
+                )
             seen = found.observation
             known: dict[str, Value | None] = {
                 "instance_type": (seen.instance_type or None) if seen else None,
@@ -103,12 +105,12 @@ class LifeService:
         async with self._store.database.transaction(durable=True) as transaction:
             current = await self._store.operations.get(operation_id)
             if current is None or current.state.ended:
-                raise Conflict("It has ended already.")
+                raise NotPossible("It has ended already.")
             sent = {step.key for step in current.steps if step.started_at is not None}
             if current.kind is OperationKind.STOP and sent:
-                raise Conflict("The stop was sent: start it again when it is stopped.")
+                raise NotPossible("The stop was sent: start it again when it is stopped.")
             if current.kind is OperationKind.DELETE and any(key.startswith("delete") for key in sent):
-                raise Conflict("The delete was sent: it cannot be taken back.")
+                raise NotPossible("The delete was sent: it cannot be taken back.")
             await self._give_up(transaction, current, self._clock.now())
         return await self._operation(operation_id)
 
@@ -128,7 +130,7 @@ class LifeService:
             if kind is OperationKind.STOP and (stopping := await self._stop_again(transaction, earlier)):
                 return stopping
             if reason := why_not(deployment, kind):
-                raise Conflict(reason, hint="Nothing was sent.")
+                raise NotPossible(reason, hint="Nothing was sent.")
             ended = True
             if kind in ENDS:
                 ended = await self._end_earlier(transaction, earlier, kind, now)
@@ -216,7 +218,7 @@ class LifeService:
             return
         left = [s for s in create.steps if s.state is not StepState.DONE and s.key not in WATCHED]
         if left:
-            raise Conflict(
+            raise NotPossible(
                 f"Its create did not get past “{left[0].title}”.", hint="Delete it and deploy again."
             )
 

@@ -14,7 +14,7 @@ from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import ChangedSetting, difference, local_part, read_changes
-from peft_tui.services.reasons import forgets, stops_again, why_not
+from peft_tui.services.reasons import forgets, left_by_create, stops_again, why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, s
     Raises:
         ConfigurationInvalid: the changes cannot be.
     """
-    seen = deployment.observation
     refused = why_not(deployment, kind)
     settings: Settings = {}
     lines: tuple[ChangedSetting, ...] = ()
@@ -76,7 +75,7 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, s
         deployment,
         kind,
         refused,
-        seen.usd_per_hour if seen else None,
+        deployment.usd_per_hour,
         steps,
         lines,
         (deployment.waiting_start if again else deployment.under_way) if ends else None,
@@ -96,6 +95,9 @@ def _stops(deployment: Deployment, kind: OperationKind) -> str:
     seen = deployment.observation
     if kind not in (OperationKind.STOP, OperationKind.DELETE) or deployment.status is Status.STOPPED:
         return ""
+    if deployment.came_to_nothing:
+        left = left_by_create(deployment)
+        return f"Nothing that runs; what its create left is taken away: {', '.join(left)}." if left else ""
     if seen is None or not seen.ready_instances:
         return "What is under way is ended; requests that wait are lost."
     if seen.billed_instances == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from peft_tui.domain.deployment import Deployment, Origin
+from peft_tui.domain.offers import left_behind
 from peft_tui.domain.operation import WATCHED, OperationKind, OperationState, StepState
 from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Condition, Status
@@ -49,6 +50,30 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
             return ""
 
 
+def why_not_again(deployment: Deployment) -> str:
+    """The same for deploying anew what failed, with its answers changed."""
+    if deployment.origin is not Origin.OURS:
+        return "It was not deployed from here."
+    if deployment.under_way is not None:
+        return f"It is {DOING[deployment.under_way.kind]}."
+    failed = deployment.status is Status.FAILED or bool(_half_made(deployment))
+    return "" if failed or deployment.condition is Condition.GONE else "It has not failed: update it."
+
+
+def left_by_create(deployment: Deployment) -> tuple[str, ...]:
+    """What the create that its row shows left at the platform; none of it bills by the hour."""
+    create = deployment.operation
+    if create is None or create.kind is not OperationKind.CREATE or not create.state.ended:
+        return ()
+    return left_behind(capabilities(deployment.platform).plan(deployment.spec), create.steps)
+
+
+def _came_to(deployment: Deployment) -> str:
+    """Of a create that ended before anything ran."""
+    left = left_by_create(deployment)
+    return f"Nothing of it runs or bills; left: {', '.join(left)}." if left else "Nothing of it was made."
+
+
 def forgets(deployment: Deployment) -> bool:
     """Whether a delete only takes it off the list: it is gone, and no call is out that may make it anew."""
     gone = deployment.condition is Condition.GONE and deployment.origin is Origin.OURS
@@ -81,7 +106,7 @@ def _why_not_stop(deployment: Deployment, doing: OperationKind | None) -> str:
     if doing is not None:
         return ""
     if seen is None:
-        return "Nothing of it was made." if deployment.came_to_nothing else ""
+        return _came_to(deployment) if deployment.came_to_nothing else ""
     if seen.billed_instances == 0 and seen.status is Status.STOPPED:
         return "It is stopped already."
     if seen.billed_instances == 0 and seen.status is Status.FAILED:
@@ -110,9 +135,7 @@ def _why_not_update(deployment: Deployment, doing: OperationKind | None) -> str:
     if doing is OperationKind.STOP:
         return "It is being stopped: wait until it is."
     if deployment.observation is None and doing is None:
-        return (
-            "Nothing of it was made." if deployment.came_to_nothing else "The platform has not shown it yet."
-        )
+        return _came_to(deployment) if deployment.came_to_nothing else "The platform has not shown it yet."
     if deployment.status is Status.FAILED:
         return capabilities(deployment.platform).failed_is_final
     return ""

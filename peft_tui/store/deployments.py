@@ -94,22 +94,25 @@ class Deployments:
         )
         return await self._with_operations([_deployment(row) for row in rows])
 
-    async def name_is_taken(self, name: str, transaction: Transaction | None = None) -> bool:
+    async def name_is_taken(
+        self, name: str, transaction: Transaction | None = None, *, but: str = ""
+    ) -> bool:
         """True when one of ours has it, unless nothing of that one is left or ever was.
 
         Args:
             transaction: to be sure of it until the transaction ends.
+            but: the one that gives way to it, by its id.
         """
         sql = (
-            "SELECT 1 FROM deployments WHERE name = ? AND origin = 'ours' AND condition IS NOT 'gone'"
-            " AND (status IS NOT NULL OR EXISTS (SELECT 1 FROM operations"
+            "SELECT 1 FROM deployments WHERE name = ? AND id <> ? AND origin = 'ours'"
+            " AND condition IS NOT 'gone' AND (status IS NOT NULL OR EXISTS (SELECT 1 FROM operations"
             " WHERE deployment_id = deployments.id AND (state IN ('queued', 'running') OR EXISTS ("
             "SELECT 1 FROM operation_steps WHERE operation_id = operations.id AND bills"
             " AND operation_steps.state IN ('done', 'sent')))))"
         )
         if transaction is None:
-            return await self._db.one(sql, name) is not None
-        return bool(list(await transaction.connection.execute_fetchall(sql, (name,))))
+            return await self._db.one(sql, name, but) is not None
+        return bool(list(await transaction.connection.execute_fetchall(sql, (name, but))))
 
     async def of_account(self, platform: str, account: str) -> list[Deployment]:
         """What the platform may list for this account, those included whose account is not known yet."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
@@ -50,12 +50,17 @@ class Verb(Enum):
 
 LATELY = timedelta(minutes=15)
 """A deployment that was asked something within this time is one that somebody relies on."""
+GREYED = (*(verb.value for verb in Verb), "again")
+"""The actions that come and go with what is chosen."""
 _VERBS = {verb.value: verb for verb in Verb}
 
 LIFE_BINDINGS: list[BindingType] = [
     Binding("x", "stop", "Stop", tooltip="End the billing; its settings stay.", id="life.stop"),
     Binding("o", "start", "Start", tooltip="Serve again, within the bounds it had.", id="life.start"),
     Binding("u", "update", "Update", tooltip="Change its settings.", id="life.update"),
+    Binding(
+        "R", "again", "Try again", tooltip="What failed: change its answers, deploy it anew.", id="life.again"
+    ),
     Binding("a", "adopt", "Adopt", tooltip="Manage from here what was made elsewhere.", id="life.adopt"),
     Binding("c", "cancel", "Give up", tooltip="End what is under way and clean up.", id="life.cancel"),
     Binding(
@@ -70,8 +75,8 @@ LIFE_BINDINGS: list[BindingType] = [
 """The same on every screen that shows deployments. None of them lies on a key that moves."""
 
 
-class LifeScreen(Screen[None]):
-    """A screen with deployments that something can be done to."""
+class LifeScreen(Screen[str | None]):
+    """A screen with deployments that something can be done to; left for another one by the id of that."""
 
     app: PeftTui
     _backend: Backend
@@ -93,6 +98,8 @@ class LifeScreen(Screen[None]):
             return "" if len(self.app.troubles) else "Nothing went wrong in this session."
         if action == "copy_endpoint":
             return "" if self._endpoint else "It has no endpoint yet."
+        if action == "again":
+            return self._why_not_again()
         verb = _VERBS.get(action)
         # What a platform can do is in its declaration, which the first frame does without.
         if verb is None or not self.app.ready:
@@ -105,7 +112,35 @@ class LifeScreen(Screen[None]):
             return ""
         return reasons[0] if len(targets) == 1 else f"None of the {len(targets)}: {reasons[0]}"
 
+    def _why_not_again(self) -> str:
+        if self.chosen is None or not self.app.ready:
+            return "No deployment is chosen." if self.chosen is None else ""
+        from peft_tui.services.reasons import why_not_again
+
+        return why_not_again(self.chosen)
+
     # Keys
+
+    def action_again(self) -> None:
+        """Its answers in the wizard."""
+        if refusal := self._why_not_again():
+            self._say(refusal)
+        elif self.chosen is not None:
+            from peft_tui.ui.screens.wizard import WizardScreen
+
+            wizard = WizardScreen(self._backend, again=self.chosen)
+            self.app.push_screen(wizard, self._made)
+            self.mark_sandbox(wizard)
+
+    def mark_sandbox(self, screen: Screen[Any]) -> None:
+        """Nowhere in the sandbox may it be forgotten, least of all where prices are shown."""
+        if self.app.sandbox:
+            screen.call_later(_mark, screen)
+
+    def _made(self, deployment: Deployment | None) -> None:
+        """The wizard was left, with what was asked for in it."""
+        if deployment is not None:
+            self.go_to(deployment.id)
 
     def action_stop(self) -> None:
         self._begin(Verb.STOP)
@@ -312,6 +347,13 @@ class LifeScreen(Screen[None]):
         self.app.notify(clean_line(words, 300), severity=severity, timeout=4, markup=False)
 
 
+def _mark(screen: Screen[Any]) -> None:
+    from peft_tui.ui.widgets.banner import SandboxBanner
+
+    if not screen.query(SandboxBanner):
+        screen.mount(SandboxBanner())
+
+
 def why_not(verb: Verb, deployment: Deployment) -> str:
     """A sentence, or nothing where the verb is possible."""
     from peft_tui.services import reasons
@@ -342,8 +384,7 @@ def _why_not_cancel(deployment: Deployment) -> str:
 
 def sums(deployments: Sequence[Deployment]) -> tuple[str, str]:
     """What they cost per hour now, and how many of them are not in that because it is not known."""
-    known = [d.observation.usd_per_hour for d in deployments if d.observation]
-    prices = [price for price in known if price is not None]
+    prices = [d.usd_per_hour for d in deployments if d.usd_per_hour is not None]
     unknown = len(deployments) - len(prices)
     if unknown == len(deployments):
         return UNKNOWN, "  what it costs is not known" if unknown == 1 else "  what they cost is not known"

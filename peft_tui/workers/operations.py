@@ -29,7 +29,7 @@ from peft_tui.domain.errors import (
     PeftTuiError,
     PlatformFailed,
 )
-from peft_tui.domain.offers import planned
+from peft_tui.domain.offers import left_behind, planned
 from peft_tui.domain.operation import (
     WATCHED,
     Operation,
@@ -154,7 +154,7 @@ class OperationRunner:
             # because something else than the platform answered.
             stops = step.key == "stop" and isinstance(error, ConnectionFailed)
             if not error.transient and error.effect is Effect.NONE and not stops:
-                await self._fail(operation, step, error)
+                await self._fail(operation, deployment, step, error)
                 return False
             await self._wait(operation, step, error, tries)
             return True
@@ -168,7 +168,7 @@ class OperationRunner:
                 hint="Please report it, with the log. The platform's own page shows what exists.",
                 effect=Effect.UNKNOWN,
             )
-            await self._fail(operation, step, told)
+            await self._fail(operation, deployment, step, told)
             return False
         tries.failures = 0
         return True
@@ -364,7 +364,9 @@ class OperationRunner:
             await self._store.operations.progress(operation, step, None, None, note)
         await self._clock.sleep(pause)
 
-    async def _fail(self, operation: Operation, step: OperationStep, error: PeftTuiError) -> None:
+    async def _fail(
+        self, operation: Operation, deployment: Deployment, step: OperationStep, error: PeftTuiError
+    ) -> None:
         told = error.as_dict()
         unknown = error.effect is Effect.UNKNOWN or step.state is StepState.SENT
         if operation.kind in (OperationKind.STOP, OperationKind.DELETE):
@@ -373,6 +375,11 @@ class OperationRunner:
         elif operation.made_something or (step.bills and unknown):
             ending = self._driver.capabilities.how_to_stop
             told["hint"] = f"{told['hint']} What was created before may bill: see its row. {ending}".strip()
+        elif operation.kind is OperationKind.CREATE:
+            plan = self._driver.capabilities.plan(deployment.spec)
+            if left := left_behind(plan, operation.steps):
+                words = f"Left there, and not billed by the hour: {', '.join(left)}."
+                told["hint"] = f"{told['hint']} {words} A delete takes it away.".strip()
         if not (step.bills and unknown):
             # Otherwise it stays "sent": its name is not free while it may exist.
             await self._store.operations.step_failed(operation, step, error.message)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from peft_tui.cli.deploy import deploy
 from peft_tui.cli.life import adopt, change_life
 from peft_tui.cli.listing import show
 from peft_tui.cli.main import _parse
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, NotLikeThis, NotPossible
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.status import Status, gone
 from tests.life import Life, at_platform, life
@@ -162,3 +163,23 @@ async def test_show_tells_what_is_under_way(shell: Shell) -> None:
     _, out, _ = await shell.run("show", "bot", "--cached")
     assert "operation  stop, asked for" in out and "wait until the platform shows it disabled" in out
     assert "update" not in out, "what was never sent was given up"
+
+
+async def test_all_that_is_wrong_with_a_command_is_told_at_once(shell: Shell) -> None:
+    made = await shell.deployed()
+    words = ("deploy", "acme/llm-support", "--platform", "replicate", "--yes", "--name", made.name)
+    with pytest.raises(NotLikeThis, match="named “bot” already") as taken:
+        await deploy(shell.lived.backend, _parse([*words]))
+    with pytest.raises(ConfigurationInvalid) as caught:
+        await deploy(shell.lived.backend, _parse([*words, "--set", "colour=red", "--min", "99"]))
+    for part in ("colour: Replicate has no such setting", "min_instances=99: ", "name: taken"):
+        assert part in caught.value.message
+    assert taken.value.exit_status == caught.value.exit_status == 2
+
+
+async def test_a_refusal_of_our_own_does_not_have_the_status_of_a_platform(shell: Shell) -> None:
+    # BUG: 7 says that a platform refused; nobody was asked.
+    await shell.deployed()
+    with pytest.raises(NotPossible, match="It is not stopped") as caught:
+        await shell.run("start", "bot", "--yes")
+    assert caught.value.exit_status == 1

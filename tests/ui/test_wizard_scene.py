@@ -100,14 +100,17 @@ class Host(App[None]):
 
     ENABLE_COMMAND_PALETTE = False
 
-    def __init__(self, backend: Backend, adapter: str | None) -> None:
+    def __init__(self, backend: Backend, adapter: str | None, again: Deployment | None = None) -> None:
         super().__init__()
         self._backend = backend
         self._adapter = adapter
+        self._again = again
         self.results: list[Deployment | None] = []
 
     def on_mount(self) -> None:
-        self.push_screen(WizardScreen(self._backend, adapter=self._adapter), self.results.append)
+        self.push_screen(
+            WizardScreen(self._backend, adapter=self._adapter, again=self._again), self.results.append
+        )
 
 
 def words(lines: Lines) -> str:
@@ -229,7 +232,7 @@ async def wizard(
     if silent:
         replies.clear()
     replies.update(other.get("replies", {}))
-    host = Host(backend, adapter)
+    host = Host(backend, adapter, await seed(backend) if (seed := other.get("failed")) else None)
 
     def carry_out(question: Question) -> None:
         questions.append(question)

@@ -751,3 +751,20 @@ class TestReviewed:
         await asyncio.gather(carrying, return_exceptions=True)
         assert again.driver.made("machine") == 1
         await again.store.close()
+
+
+async def test_what_a_refused_create_left_is_told_with_the_refusal(bench: Bench) -> None:
+    # BUG: "Nothing was changed there" stood below a create that had made an adapter and an endpoint.
+    plan = (PlannedStep("model", "make the model", makes="the model"), *PLAN[1:])
+    bench.driver.capabilities = replace(bench.driver.capabilities, plan=lambda spec: plan)
+    bench.driver.will("machine", ConfigurationInvalid("No.", hint="This request changed nothing there."))
+    error = (await bench.carry_out()).error
+    assert error is not None
+    assert "not billed by the hour: the model. A delete takes it away." in error["hint"]
+
+
+async def test_a_create_that_made_nothing_claims_nothing(bench: Bench) -> None:
+    bench.driver.will("model", ConfigurationInvalid("No.", hint="This request changed nothing there."))
+    assert (await bench.carry_out()).error == ConfigurationInvalid(
+        "No.", hint="This request changed nothing there."
+    ).as_dict()

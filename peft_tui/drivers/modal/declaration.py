@@ -187,13 +187,13 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     """The steps of a create. Nothing bills before `deploy`; storage of the volume has a free share."""
     steps = [
         PlannedStep("check", "check the settings and the budget"),
-        PlannedStep("volume", "make its directory on the volume"),
+        PlannedStep("volume", "make its directory on the volume", makes="a directory on the volume"),
     ]
     if spec.source.kind is SourceKind.DIRECTORY:
         steps.append(PlannedStep("upload", "upload the adapter's files"))
         steps.append(PlannedStep("verify", "read back what arrived"))
     if needs_secret(spec):
-        steps.append(PlannedStep("secret", "put the secret values there"))
+        steps.append(PlannedStep("secret", "put the secret values there", makes="its secret"))
     steps.append(PlannedStep("image", "build the image"))
     steps.append(PlannedStep("deploy", "deploy the server", bills=True))
     steps.append(PlannedStep("url", "ask for its address"))

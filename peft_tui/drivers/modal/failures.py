@@ -88,7 +88,7 @@ def translate(error: Exception, errors: Any, safe: bool) -> PeftTuiError:
         return Conflict(f"{TITLE}: it changed meanwhile: {said}", hint="Look again.", detail=said)
     if isinstance(error, errors.InvalidError):
         return ConfigurationInvalid(
-            f"{TITLE} refused: {said}", hint="Nothing was changed there.", detail=said
+            f"{TITLE} refused: {said}", hint="This request changed nothing there.", detail=said
         )
     if isinstance(error, errors.VersionError):
         return ConfigurationInvalid(

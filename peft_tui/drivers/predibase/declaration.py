@@ -187,12 +187,12 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     """The steps of a create. Attached, nothing new runs and nothing new is billed."""
     steps: list[PlannedStep] = []
     if spec.source.kind is SourceKind.DIRECTORY:
-        steps.append(PlannedStep("repository", "create a repository for the adapter"))
+        steps.append(PlannedStep("repository", "create a repository for the adapter", makes="the adapter"))
         steps.append(PlannedStep("upload", "upload its files"))
     elif spec.source.kind is SourceKind.PLATFORM:
         steps.append(PlannedStep("adapter", "look up the adapter"))
     if carrier := carrier_of(spec.settings):
-        steps.append(PlannedStep("attach", f"note down that {carrier} serves it"))
+        steps.append(PlannedStep("attach", f"note down that {carrier} serves it", makes="a note of it"))
     else:
         steps.append(PlannedStep("deployment", "create the deployment", bills=True))
     steps.append(PlannedStep(AWAIT_ACTIVE, "wait until it is active"))

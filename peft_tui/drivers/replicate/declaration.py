@@ -91,7 +91,7 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     """The steps of a create. A Hugging Face checkpoint becomes a model version by a training first."""
     steps: list[PlannedStep] = []
     if spec.source.kind is SourceKind.HUGGING_FACE:
-        steps.append(PlannedStep("model", "create a private model to import into"))
+        steps.append(PlannedStep("model", "create a private model to import into", makes="a private model"))
         steps.append(PlannedStep("training", "start the import (cog-vllm)", bills=True))
         steps.append(PlannedStep("await_training", "wait for the import"))
     else:

@@ -26,19 +26,21 @@ LORA_MODES = {"ADAPTER_MODE_DYNAMIC": 0, "ADAPTER_MODE_FIXED": 1}
 def instance_type(wire: InstanceTypeWire, as_of: str) -> InstanceType:
     cents = wire.price_cents_per_hour
     price = Price(Decimal(cents) / 100, "platform", as_of) if cents is not None else None
-    free = [(r.name, r.headroom) for r in wire.regions]
-    words = ", ".join(
-        f"{name}: {'at least ' if room.relation == 'RELATION_GTE' else ''}{room.value or 0} free"
-        for name, room in free
-        if room is not None
-    )
-    known = [room for _, room in free if room is not None]
+    regions = {
+        region.name: f"{'at least ' if room.relation == 'RELATION_GTE' else ''}{room.value or 0} free"
+        if (room := region.headroom) is not None
+        else ""
+        for region in wire.regions
+        if region.name
+    }
+    known = [region.headroom for region in wire.regions if region.headroom is not None]
     return InstanceType(
         wire.name or wire.id,
         f"{wire.gpu_count} × {wire.gpu_type} {wire.gpu_memory_gib:g} GB",
         price,
-        words,
+        ", ".join(f"{name}: {words}" for name, words in regions.items() if words),
         any(room.value or room.relation == "RELATION_GTE" for room in known) if known else None,
+        regions,
     )
 
 

@@ -33,7 +33,7 @@ SETTINGS = (
     Setting(
         "region",
         "Region",
-        Kind.TEXT,
+        Kind.REGION,
         Change.CREATE_ONLY,
         help="one of the instance type's regions; empty: wherever there is room",
     ),
@@ -119,14 +119,14 @@ def plan(spec: DeploymentSpec) -> tuple[PlannedStep, ...]:
     """
     steps: list[PlannedStep] = []
     if spec.source.kind is not SourceKind.PLATFORM:
-        steps.append(PlannedStep("register", "register the adapter"))
+        steps.append(PlannedStep("register", "register the adapter", makes="the adapter"))
         if spec.source.kind is SourceKind.DIRECTORY:
             steps.append(PlannedStep("upload", "upload its files"))
         else:
             steps.append(PlannedStep("start_import", "import it from Hugging Face"))
             steps.append(PlannedStep("await_import", "wait for the import"))
     steps.append(PlannedStep("validate", "wait until the platform has checked it"))
-    steps.append(PlannedStep("endpoint", "create the endpoint"))
+    steps.append(PlannedStep("endpoint", "create the endpoint", makes="an endpoint"))
     steps.append(PlannedStep("dry_run", "dry run of the deployment"))
     steps.append(PlannedStep("deployment", "create the deployment", bills=True))
     if spec.text("serving", MERGE) == ATTACH:

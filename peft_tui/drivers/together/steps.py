@@ -69,6 +69,12 @@ async def _base(api: TogetherApi, context: StepContext) -> Outputs:
             f"Together has no instance type {spec.instance_type}.",
             hint=f"It has: {', '.join(sorted(items)) or 'none'}. Nothing bills.",
         )
+    regions = [region.name for region in item.regions]
+    if regions and (region := spec.text("region")) and region not in regions:
+        raise ConfigurationInvalid(
+            f"Together does not offer {spec.instance_type} in {region}.",
+            hint=f"It does in: {', '.join(regions)}. Nothing bills.",
+        )
     profile = catalog.choose_profile(base, item, spec.text("serving", MERGE))
     if profile is None:
         raise ConfigurationInvalid(

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 from textual.events import Key
-from textual.screen import Screen
 from textual.timer import Timer
 
 from peft_tui.backend import Backend
@@ -32,7 +31,7 @@ from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
 from peft_tui.ui.attention import Watch
 from peft_tui.ui.keymap import named
-from peft_tui.ui.life import LIFE_BINDINGS, LifeScreen, Verb, per_hour, sums
+from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen, per_hour, sums
 from peft_tui.ui.marks import Marks
 from peft_tui.ui.platforms import PlatformWords
 from peft_tui.ui.rows import (
@@ -431,7 +430,7 @@ class DeploymentsScreen(LifeScreen):
         from peft_tui.ui.screens.deployment import DeploymentScreen
 
         if deployment := self._deployments.get(event.key):
-            self.app.push_screen(DeploymentScreen(self._backend, deployment))
+            self.app.push_screen(DeploymentScreen(self._backend, deployment), self.go_to)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The filter is in force while it is typed."""
@@ -468,28 +467,17 @@ class DeploymentsScreen(LifeScreen):
 
         wizard = WizardScreen(self._backend, adapter=adapter)
         self.app.push_screen(wizard, self._made)
-        if self.app.sandbox:
-            wizard.call_later(self._mark_sandbox, wizard)
+        self.mark_sandbox(wizard)
 
     def action_credentials(self) -> None:
         from peft_tui.ui.screens.platforms import PlatformsScreen
 
         screen = PlatformsScreen(self._backend)
         self.app.push_screen(screen, lambda _: self._draw_lines())
-        if self.app.sandbox:
-            screen.call_later(self._mark_sandbox, screen)
+        self.mark_sandbox(screen)
 
     def action_try_sandbox(self) -> None:
         self.app.go_to_sandbox()
-
-    def _mark_sandbox(self, screen: Screen[Any]) -> None:
-        """Nowhere in the sandbox may it be forgotten, least of all where prices are shown."""
-        if not screen.query(SandboxBanner):
-            screen.mount(SandboxBanner())
-
-    def _made(self, deployment: Deployment | None) -> None:
-        if deployment is not None:
-            self.go_to(deployment.id)
 
     def go_to(self, key: str | None) -> None:
         """Put the cursor on a deployment, as soon as it is there; a filter that hides it gives way."""
@@ -634,7 +622,7 @@ class DeploymentsScreen(LifeScreen):
 
     def _greyed(self) -> None:
         """The footer changes when what is possible does."""
-        refused = tuple(bool(self.refusal(verb.value)) for verb in Verb)
+        refused = tuple(bool(self.refusal(action)) for action in GREYED)
         if refused != self._refused:
             self._refused = refused
             self.refresh_bindings()

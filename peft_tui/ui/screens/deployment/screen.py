@@ -22,7 +22,7 @@ from peft_tui.drivers import capabilities
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
 from peft_tui.ui.keymap import named
-from peft_tui.ui.life import LIFE_BINDINGS, LifeScreen, Verb
+from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen
 from peft_tui.ui.rows import seen_at
 from peft_tui.ui.screens.deployment.sections import Known, Section, lines_of
 from peft_tui.ui.widgets.banner import SandboxBanner
@@ -184,7 +184,7 @@ class DeploymentScreen(LifeScreen):
 
     def _greyed(self) -> None:
         """The footer changes when what is possible does."""
-        refused = tuple(verb.value for verb in Verb if self.refusal(verb.value))
+        refused = tuple(action for action in GREYED if self.refusal(action))
         if refused != self._refused:
             self._refused = refused
             self.refresh_bindings()
@@ -228,6 +228,11 @@ class DeploymentScreen(LifeScreen):
 
     def carried_out(self, done: Sequence[str]) -> None:
         self._read_again()
+
+    def go_to(self, key: str | None) -> None:
+        """Another one is shown by the list."""
+        if key is not None and key != self._known.deployment.id:
+            self.dismiss(key)
 
     # Actions
 

@@ -174,7 +174,7 @@ def _to_type(kind: OperationKind, deployments: Sequence[Deployment], traffic: Ma
 def _named(deployments: Sequence[Deployment]) -> list[Fact]:
     facts = []
     for deployment in deployments[:MOST_NAMES]:
-        price = deployment.observation.usd_per_hour if deployment.observation else None
+        price = deployment.usd_per_hour
         costs = f"{usd(price)}/h" if price is not None else "—"
         name, platform = clean_line(deployment.name, 60), clean_line(deployment.platform, 40)
         facts.append(Fact("which", f"{name} · {platform} · {deployment.status.value} · {costs}"))

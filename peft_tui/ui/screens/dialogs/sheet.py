@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.events import Blur, Click, Focus
+from textual.events import Click
 from textual.message import Message
 
 from peft_tui.ui.keymap import named
@@ -92,9 +92,3 @@ class Buttons(Block, can_focus=True, inherit_bindings=False):
                 self.action_press()
                 return
             start = end + 2
-
-    def on_focus(self, event: Focus) -> None:
-        self.redraw()
-
-    def on_blur(self, event: Blur) -> None:
-        self.redraw()

@@ -45,7 +45,7 @@ class UpdateWork(Work):
         draft = Draft.of_deployment(first, {})
         current = {s.key: common_text(deployments, s) for s in draft.offers.settings if s.supported}
         draft = Draft.of_deployment(first, current)
-        return cls(backend, draft, Answers(backend), tuple(deployments), current)
+        return cls(backend, draft, Answers(backend), deployments=tuple(deployments), current=current)
 
     @property
     def machines(self) -> Question:

@@ -40,6 +40,12 @@ class Block(Lines):
         self.ascii_only = bool(getattr(self.app, "ascii_only", False))
         self.redraw()
 
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """What shows that it has the keys, once it has them: its handlers are told before that is so."""
+        super().watch_has_focus(_has_focus)
+        if self.can_focus:
+            self.redraw()
+
     def on_resize(self, event: Resize) -> None:
         if self.width != self._width_shown:
             self.redraw()

@@ -24,6 +24,7 @@ from peft_tui.ui.screens.wizard.facts import LABEL
 from peft_tui.ui.screens.wizard.fields import Choice, FieldRow, TextField
 from peft_tui.ui.screens.wizard.page import Page, Work
 from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
+from peft_tui.ui.screens.wizard.words import marked
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell, fit_text
 
@@ -47,6 +48,8 @@ class ConfigurationPage(Page):
         self._others = Block(self.draw_others, id="others")
 
     def compose(self) -> ComposeResult:
+        if self.work.instead_of is not None:
+            yield Block(self._draw_failure, classes="failure")
         yield from self._rows
         yield self._others
 
@@ -72,6 +75,16 @@ class ConfigurationPage(Page):
     def help_of(self, widget: Widget) -> str:
         row = next((row for row in self._rows if row.control is widget), None)
         return row.help if row else ""
+
+    def _draw_failure(self, width: int) -> list[Line]:
+        """What went wrong with the one that gives way, for that is what is to be mended."""
+        failed = self.work.instead_of
+        operation = failed.operation if failed else None
+        told = (operation.error or {}).get("message", "") if operation else ""
+        why = told or (failed.observation.reason if failed and failed.observation else "")
+        return marked(
+            "✖", "bad", f"It failed: {clean_line(why, 300) or 'the platform did not say why'}", width
+        )
 
     # What the form of a deployment that exists does otherwise
 
@@ -106,6 +119,8 @@ class ConfigurationPage(Page):
         elif setting.kind is Kind.CHOICE:
             ruled_out = [v for v, _ in setting.choices if self._reason(setting, v, assessment)]
             control = Choice(setting.choices, self.choice(setting, assessment), ruled_out)
+        elif setting.kind is Kind.REGION:
+            control = Choice(self._regions(assessment), self.draft.text(setting.key))
         else:
             width = "number" if setting.kind is Kind.INTEGER else "words"
             control = TextField(self.draft.text(setting.key), classes=width)
@@ -135,6 +150,7 @@ class ConfigurationPage(Page):
     def _picked(self, event: PickList.Moved) -> None:
         event.stop()
         self._keep(self._row_of(event.pick_list), event.key)
+        self._show_regions()
 
     def _row_of(self, control: Widget) -> FieldRow:
         return next(row for row in self._rows if row.control is control)
@@ -165,8 +181,23 @@ class ConfigurationPage(Page):
                 setting = self.work.offers.setting(row.key)
                 assert setting is not None
                 row.control.set_picks(picks, self.choice(setting, assessment))
+        self._show_regions()
         self._show_problems()
         self._others.redraw()
+
+    def _show_regions(self) -> None:
+        """They are those of the instance type that is chosen now."""
+        for row in self._rows:
+            setting = self.work.offers.setting(row.key)
+            if setting is not None and setting.kind is Kind.REGION and isinstance(row.control, Choice):
+                row.control.offer(self._regions(self.work.assessment.value), self.draft.text(row.key))
+
+    def _regions(self, assessment: Assessment | None) -> list[tuple[str, str]]:
+        wanted = next(s for s in self.work.offers.settings if s.kind is Kind.INSTANCE_TYPE)
+        machine = assessment.instance_type(self.choice(wanted, assessment)) if assessment else None
+        found = machine.regions if machine else {}
+        named = [(key, clean_line(f"{key} · {words}" if words else key, 60)) for key, words in found.items()]
+        return [("", "anywhere"), *named]
 
     def _show_problems(self) -> None:
         checked = self.draft.checked(self.work.assessment.value)

@@ -194,8 +194,6 @@ class Draft:
                 values[setting.key] = value
             if assessment is None:
                 continue
-            if reason := assessment.unsupported.get(f"{setting.key}={value}", ""):
-                problems[setting.key] = reason
             if setting.kind is Kind.INSTANCE_TYPE:
                 machine = assessment.instance_type(text)
                 if not text:
@@ -204,6 +202,8 @@ class Draft:
                     problems[setting.key] = "not on offer any more: choose another"
                 elif machine.available is False:
                     warnings[setting.key] = "none free now: the deployment may wait or be refused"
+        if assessment is not None:
+            problems |= assessment.problems(values)
         for key, sentence in self.offers.problems(values).items():
             problems.setdefault(key, sentence)
         return Checked(values, problems, warnings)

@@ -9,7 +9,7 @@ from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.events import Blur, Click, Focus
+from textual.events import Click
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input
@@ -74,12 +74,17 @@ class Choice(Block, can_focus=True, inherit_bindings=False):
 
     def __init__(self, options: Sequence[tuple[str, str]], value: str, ruled_out: Sequence[str] = ()) -> None:
         super().__init__()
+        self.build = self._draw
+        self.offer(options, value, ruled_out)
+
+    def offer(self, options: Sequence[tuple[str, str]], value: str, ruled_out: Sequence[str] = ()) -> None:
+        """What there is to choose from now, and what is chosen; that may be none of them."""
         self._options = [option for option in options if option[0] not in ruled_out]
         self._words = dict(options)
         self.value = value
-        self.build = self._draw
-        words = max((width_of((Cell(words),)) for _, words in options), default=0)
+        words = max((width_of((Cell(words),)) for words in (*self._words.values(), value)), default=0)
         self.styles.width = words + 4
+        self.redraw()
 
     def _draw(self, width: int) -> list[Line]:
         words = shortened(self._words.get(self.value, self.value) or "—", width - 4)
@@ -101,12 +106,6 @@ class Choice(Block, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: Click) -> None:
         self.action_turn(1)
-
-    def on_focus(self, event: Focus) -> None:
-        self.redraw()
-
-    def on_blur(self, event: Blur) -> None:
-        self.redraw()
 
 
 class FieldRow(Horizontal):

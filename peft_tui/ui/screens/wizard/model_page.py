@@ -106,7 +106,7 @@ class ModelPage(Page):
             # The worker that does this may not have come to it yet.
             await self._derive()
         name = typed_name(self.draft)
-        taken = bool(name) and await self.work.backend.deployments.name_is_taken(name)
+        taken = bool(name) and await self.work.name_is_taken(name)
         self._taken[name] = taken
         self._show_name()
         self._show_reference_note()
@@ -153,7 +153,7 @@ class ModelPage(Page):
     async def _look_name_up(self) -> None:
         name = typed_name(self.draft)
         if name and name not in self._taken:
-            self._taken[name] = await self.work.backend.deployments.name_is_taken(name)
+            self._taken[name] = await self.work.name_is_taken(name)
             self._show_name()
 
     def _show_name(self) -> None:
@@ -175,7 +175,7 @@ class ModelPage(Page):
         if source is None or known is None or not (name := derived_name(source, rule)):
             return
         wanted, number = name, 1
-        while await self.work.backend.deployments.name_is_taken(name):
+        while await self.work.name_is_taken(name):
             number += 1
             name = numbered(wanted, number, rule)
         if not self.draft.name_is_typed and self.draft.source == source:

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from peft_tui.backend import Backend
 from peft_tui.domain.adapter import Adapter, SourceKind
+from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -31,6 +32,13 @@ class Work:
     backend: Backend
     draft: Draft
     answers: Answers
+    instead_of: Deployment | None = None
+    """One that failed: its answers are changed, and it is deleted when the new one is asked for."""
+
+    async def name_is_taken(self, name: str) -> bool:
+        """By another one than the one that gives way."""
+        leaves = self.instead_of.id if self.instead_of else ""
+        return await self.backend.deployments.name_is_taken(name, leaves)
 
     @property
     def offers(self) -> Capabilities:

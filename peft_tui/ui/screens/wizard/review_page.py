@@ -27,7 +27,7 @@ from peft_tui.ui.screens.wizard.words import (
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
-_LABEL = 15
+_LABEL = 19
 _UNGUARDED = "Nothing stops it by itself: it bills until you stop it."
 
 
@@ -76,7 +76,7 @@ class ReviewPage(Page):
         name = typed_name(self.draft)
         return (
             platform_problem(self.work.offers, self.work.backend.credentials.state(self.work.offers))
-            or model_problem(self.work, await self.work.backend.deployments.name_is_taken(name))
+            or model_problem(self.work, await self.work.name_is_taken(name))
             or configuration_problem(self.work)
         )
 
@@ -132,6 +132,9 @@ class ReviewPage(Page):
             lines.append((figure, Cell(f" at {words}"), Cell(times, "dim")))
         lines += wrapped(price_source(cost.price, self.work.now), width, "dim", indent=2)
         lines += self._stops(width)
+        if (failed := self.work.instead_of) is not None:
+            words = f"{failed.remote_name}, which failed, is deleted with what it left there."
+            lines += marked("−", "dim", clean_line(words, 300), width)
         lines += [(), (Cell("Steps", "dim"), Cell("   $ from here on it may bill", "dim"))]
         for number, step in enumerate(self.work.offers.plan(spec), 1):
             mark = Cell("$ " if step.bills else "  ", "warn")

@@ -20,6 +20,7 @@ from peft_tui.backend import Backend
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.services.lookups import Question
 from peft_tui.store.database import Changes
 from peft_tui.text import clean_line
@@ -67,10 +68,16 @@ class WizardScreen(Screen[Deployment | None]):
         Binding("pagedown", "scroll_page(1)", "Page down", show=False, id="wizard.page_down"),
     ]
 
-    def __init__(self, backend: Backend, *, adapter: str | None = None) -> None:
+    def __init__(
+        self, backend: Backend, *, adapter: str | None = None, again: Deployment | None = None
+    ) -> None:
+        """`again` failed: its answers are there already, and it gives way to what is made of them."""
         super().__init__()
-        self._work = Work(backend, Draft.of(adapter), Answers(backend))
-        self._page: Page = PlatformPage(self._work)
+        draft = Draft.of(adapter)
+        if again is not None:
+            draft = Draft.of_deployment(again, {k: str(v) for k, v in again.spec.settings.items()})
+        self._work = Work(backend, draft, Answers(backend), again)
+        self._page: Page = PlatformPage(self._work) if again is None else ConfigurationPage(self._work)
         self._confirming = False
         self._deploying = False
         self._unlisten: Callable[[], None] = lambda: None
@@ -277,10 +284,7 @@ class WizardScreen(Screen[Deployment | None]):
                 self._want(page.questions())
                 refusal = why
             else:
-                account = self._work.account.value
-                deployment = await self._work.backend.deployments.deploy(
-                    page.spec, account.id if account is not None else ""
-                )
+                deployment = await self._ask_for(page.spec)
                 # From here on no key deploys again: the screen is on its way out.
                 self.dismiss(deployment)
                 return
@@ -291,6 +295,21 @@ class WizardScreen(Screen[Deployment | None]):
             refusal = f"It could not be written down: {clean_line(error, 120)}. Nothing was sent."
         self._deploying = False
         self._foot.say(refusal, "bad")
+
+    async def _ask_for(self, spec: DeploymentSpec) -> Deployment:
+        backend, account, failed = self._work.backend, self._work.account.value, self._work.instead_of
+        deployment = await backend.deployments.deploy(
+            spec,
+            account.id if account is not None else "",
+            instead_of=failed.id if failed is not None else "",
+        )
+        if failed is not None:
+            try:
+                await backend.life.delete(failed.id)
+            except PeftTuiError as error:
+                # Deleted or taken up elsewhere meanwhile. The new one is asked for all the same.
+                self.app.notify(clean_line(f"{failed.name}: {error.message}", 200), markup=False)
+        return deployment
 
     # The frame
 

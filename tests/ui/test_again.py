@@ -1,0 +1,124 @@
+"""What failed is not typed anew: its answers come back, are changed, and it gives way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from peft_tui.backend import Backend
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.offers import Assessment
+from peft_tui.domain.operation import OperationState
+from peft_tui.domain.status import Status
+from peft_tui.services.lookups import Topic
+from peft_tui.services.reasons import why_not_again
+from peft_tui.store import Store
+from tests.seeds import create, fail, listed, made, observed, put
+from tests.ui.test_draft import together
+from tests.ui.test_life import at_home
+from tests.ui.test_wizard_scene import TOGETHER_FIT, wizard
+
+REFUSED = ConfigurationInvalid("Together AI refused: no room in mars-1").as_dict()
+
+
+def fit_with_regions() -> Assessment:
+    first, *others = TOGETHER_FIT.instance_types
+    first = replace(first, regions={"us-east": "12 free", "eu": ""})
+    return replace(TOGETHER_FIT, instance_types=(first, *others))
+
+
+async def half_made(store: Store, step: str = "dry_run") -> Deployment:
+    """Its adapter and its endpoint were made, and then it was refused."""
+    wanted = made("bot", adapter="acme/support-r16", region="mars-1", instance_type="1xh100")
+    deployment = await put(store, replace(wanted, remote_id=""))
+    await fail(store, await create(store, deployment, begun=step), step, REFUSED)
+    await listed(store, "together")
+    return deployment
+
+
+async def test_a_failed_create_says_what_is_left_and_that_it_does_not_bill(tmp_path: Path) -> None:
+    async with at_home(tmp_path, half_made) as at:
+        await at.press("x")
+        await at.sees("Nothing of it runs or bills;")
+        await at.press("D")
+        await at.sees("Delete bot on together?", "now $0.00/h", "what its create left is taken away")
+
+
+async def test_one_whose_machine_may_run_is_not_said_to_cost_nothing(tmp_path: Path) -> None:
+    async def unanswered(store: Store) -> None:
+        deployment = await put(store, replace(made("bot"), remote_id=""))
+        asked = await create(store, deployment, begun="deployment")
+        await store.operations.set_state(asked, OperationState.FAILED, asked.created_at, REFUSED)
+        await listed(store, "together")
+
+    async with at_home(tmp_path, unanswered) as at:
+        await at.press("D")
+        await at.sees("Delete bot on together?", "what it costs is not known")
+
+
+async def test_try_again_opens_the_wizard_on_its_answers_with_what_went_wrong(tmp_path: Path) -> None:
+    async with at_home(tmp_path, half_made) as at:
+        assert "R try again" in at.footer
+        await at.press("R")
+        await at.sees("3 Configuration ●", "✖ It failed: Together AI refused: no room in mars-1", "mars-1")
+        await at.press("escape")
+        await at.sees("2 Model ●", "acme/support-r16")
+
+
+async def test_what_serves_cannot_be_tried_again(tmp_path: Path) -> None:
+    async def active(store: Store) -> None:
+        await put(store, made("bot"), observed(Status.ACTIVE))
+        await listed(store, "together")
+
+    async with at_home(tmp_path, active) as at:
+        assert "try again" not in at.footer
+        await at.press("R")
+        await at.sees("It has not failed: update it.")
+
+
+async def test_the_new_one_takes_the_name_and_the_old_one_is_deleted(tmp_path: Path) -> None:
+    async def seed(backend: Backend) -> Deployment:
+        deployment = await half_made(backend.store)
+        (read,) = await backend.store.deployments.some([deployment.id])
+        return read
+
+    replies = {("together", Topic.ASSESSMENT): fit_with_regions()}
+    async with wizard(tmp_path, failed=seed, replies=replies) as scene:
+        await scene.on_page(3)
+        await scene.fits()
+        await scene.noted("Region", "1xh100 is not offered there, but in: us-east, eu")
+        await scene.at.press("ctrl+n")
+        await scene.told("Region: 1xh100 is not offered there, but in: us-east, eu")
+        await scene.focus_field("Region")
+        await scene.at.press("right", "right")
+        await scene.at.press("ctrl+n")
+        await scene.on_page(4)
+        await scene.at.sees("bot-", "which failed,", "what it left there")
+        await scene.at.press("ctrl+s")
+        await scene.at.until(lambda: bool(scene.host.results), "it never went away")
+        old, new = sorted(await scene.stored(), key=lambda one: one.created_at)
+        assert (old.name, new.name, new.spec.text("region")) == ("bot", "bot", "us-east")
+        assert old.operation is not None and old.operation.kind.value == "delete"
+        assert new.operation is not None and new.operation.kind.value == "create"
+        assert (await scene.backend.deployments.find("bot")).id == new.id
+
+
+async def test_one_that_failed_at_the_platform_keeps_its_name_for_its_successor(store: Store) -> None:
+    failed = await put(store, made("bot"), observed(Status.FAILED))
+    assert why_not_again(failed) == ""
+    assert await store.deployments.name_is_taken("bot")
+    assert not await store.deployments.name_is_taken("bot", but=failed.id)
+
+
+@pytest.mark.parametrize("region", ["us-east", "eu", ""])
+def test_a_region_is_one_that_the_instance_type_is_offered_in(region: str) -> None:
+    draft = together()
+    draft.type("region", "mars-1")
+    assert "us-east, eu" in draft.checked(fit_with_regions()).problems["region"]
+    draft.type("region", region)
+    assert draft.checked(fit_with_regions()).problems == {}
+    draft.type("region", "mars-1")
+    assert draft.checked(TOGETHER_FIT).problems == {}, "where the platform does not say, it decides"
