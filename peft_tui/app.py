@@ -21,9 +21,10 @@ from textual.worker import Worker, WorkerState
 
 from peft_tui.backend import Backend
 from peft_tui.config import Settings
-from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import data_dir
 from peft_tui.redaction import redact
+from peft_tui.store import Damage, Mended
 from peft_tui.text import clean, clean_line
 from peft_tui.ui.attention import notice
 from peft_tui.ui.keymap import named
@@ -81,6 +82,8 @@ class PeftTui(App[None]):
         self.ascii_only = always.get(config.ascii, ascii_only(os.environ))
         self.wants_sandbox = False
         """Left in order to begin again in the sandbox."""
+        self.damage: Damage | None = None
+        """Left because of it, in order to begin again on a store that is mended."""
         self.notices: Notices
         self.troubles = Troubles()
         self._open_backend = open_backend
@@ -125,6 +128,7 @@ class PeftTui(App[None]):
             )
             return
         self._backend = backend
+        backend.store.database.when_damaged = self._begin_again
         self.notices = Notices(self, backend.store.database)
         home = DeploymentsScreen(backend)
         self.push_screen(home)
@@ -146,6 +150,8 @@ class PeftTui(App[None]):
                 timeout=3600,
                 markup=False,
             )
+        if (mended := backend.store.mended) is not None:
+            self._say_mended(mended)
         self.run_worker(self._start(backend), group="start", exit_on_error=False)
         if self._adapter is not None:
             home.open_wizard(self._adapter)
@@ -155,6 +161,7 @@ class PeftTui(App[None]):
             await backend.prepare()
             self.ready = True
             await backend.start()
+            await backend.keep()
         except PeftTuiError as error:
             self.ready = True
             self.trouble = "✖ nothing is refreshed"
@@ -181,6 +188,22 @@ class PeftTui(App[None]):
         opening.show(lines)
         if not opening.is_attached:
             home.mount(opening)
+
+    def _say_mended(self, mended: Mended) -> None:
+        self.notify(
+            clean_line(f"{mended.message} {mended.hint}", 600),
+            title="The store was damaged",
+            severity="error",
+            timeout=3600,
+            markup=False,
+        )
+        told = ConfigurationInvalid(mended.message, hint=mended.hint)
+        self.troubles.note("peft-tui", "store damaged", told, datetime.now(UTC))
+
+    def _begin_again(self, damage: Damage) -> None:
+        """Whoever reads or writes is told; all is closed and opened anew on what is then there: see `run`."""
+        self.damage = damage
+        self.exit()
 
     def go_to_sandbox(self) -> None:
         """Leave, and begin again in the sandbox: see `run`."""
@@ -218,6 +241,10 @@ class PeftTui(App[None]):
         from peft_tui.crash import last_words, write_report
 
         error = self._exception or RuntimeError("unknown")
+        if self.damage is not None:
+            # A screen could not read any more; it begins anew on what is mended.
+            self._close_messages_no_wait()
+            return
         try:
             directory = data_dir() / "sandbox" if self.sandbox else data_dir()
             report: Path | None = write_report(directory, error, datetime.now(UTC))
@@ -316,8 +343,15 @@ def run(
     sandbox: bool = False,
     adapter: str | None = None,
     settings: Settings | None = None,
+    on_damage: Callable[[Damage], None] | None = None,
 ) -> int:
-    """Run the application until it is left; the exit status, or `TO_SANDBOX`."""
+    """Run the application until it is left; the exit status, or `TO_SANDBOX`.
+
+    Args:
+        on_damage: told where it was left because its store is damaged.
+    """
     app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter, settings=settings)
     app.run(mouse=app.settings.config.mouse)
+    if app.damage is not None and on_damage is not None:
+        on_damage(app.damage)
     return TO_SANDBOX if app.wants_sandbox else app.return_code or 0

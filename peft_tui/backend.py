@@ -17,7 +17,7 @@ from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
 from peft_tui.services.lookups import Answer, Lookups, Question
-from peft_tui.store import Store
+from peft_tui.store import Damage, Store
 
 if TYPE_CHECKING:
     import tempfile
@@ -100,19 +100,21 @@ class Backend:
         config: Config | None = None,
         *,
         or_without: bool = False,
+        damage: Damage | None = None,
     ) -> Backend:
-        """Open the store in `directory`.
+        """Open the store in `directory`. One that is damaged is mended first: `store.mended` says how.
 
         Args:
             sandbox: brought up by `prepare` and ended by `close`; it adds to `environ`.
             or_without: where it cannot be used, go on with one that is forgotten at the end: what bills must
                 be found and stopped all the same. `trouble` says why.
+            damage: for which it was closed, where that was only found while it was in use.
 
         Raises:
             ConfigurationInvalid: the store cannot be used.
         """
         try:
-            store = await Store.open(directory)
+            store = await Store.open(directory, damage)
         except ConfigurationInvalid as error:
             if not or_without:
                 raise
@@ -156,6 +158,15 @@ class Backend:
     async def start(self) -> None:
         """Start the workers; those whose duty another process has wait for it."""
         await (await self._crew_of_mine()).start()
+
+    async def keep(self) -> None:
+        """Check the store and back it up, for ever; cancel to end."""
+        if self.trouble is not None:
+            return
+        from peft_tui.workers.keeper import PERIOD_SECONDS, Keeper
+        from peft_tui.workers.loop import Loop
+
+        await Loop(Keeper(self.store.database).tick, PERIOD_SECONDS, self.clock).run()
 
     async def refresh_once(self, *, figures: bool = False) -> None:
         """Ask every platform that has credentials once, and return when all have answered or failed.

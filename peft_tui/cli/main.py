@@ -21,7 +21,7 @@ from peft_tui.drivers import PLATFORMS
 from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
 from peft_tui.paths import config_dir, data_dir
-from peft_tui.store import StoreError
+from peft_tui.store import Damage, StoreError
 from peft_tui.text import clean_line
 
 LIFE_HELP = {
@@ -39,6 +39,9 @@ COMMANDS = (
 DESCRIPTION = "Deploy a LoRA adapter from the terminal it was trained in, and know what it costs."
 WITHOUT_STORE = ("list", "show", "stop")
 """What is done even where the store cannot be used: to find what bills, and to end it."""
+
+MOST_DAMAGES = 3
+"""How often one run of the application begins again on a mended store."""
 
 EXIT = """exit status: 0 done · 1 failed · 2 usage · 3 authentication · 4 not found · 5 timed out ·
 6 unreachable · 7 refused by the platform. With --json, standard output is one JSON document."""
@@ -193,7 +196,12 @@ def _write_manual(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, damages: Sequence[Damage] = ()) -> int:
+    if len(damages) > MOST_DAMAGES:
+        raise ConfigurationInvalid(
+            f"The store is damaged again and again: {damages[-1].why}.",
+            hint="Look at the disk, or set PEFT_TUI_DATA_DIR to another one.",
+        )
     if args.command in ("man", "completions"):
         return _write_manual(args)
     if args.command == "sandbox":
@@ -221,14 +229,24 @@ def _run(args: argparse.Namespace) -> int:
         from peft_tui.app import TO_SANDBOX
         from peft_tui.app import run as run_application
 
+        found: list[Damage] = []
         status = run_application(
             lambda: Backend.open(
-                directory, environ, sandbox=sandbox, config=settings.config, or_without=True
+                directory,
+                environ,
+                sandbox=sandbox,
+                config=settings.config,
+                or_without=True,
+                damage=damages[-1] if damages else None,
             ),
             sandbox=args.sandbox,
             adapter=args.adapter,
             settings=settings,
+            on_damage=found.append,
         )
+        if found:
+            args.adapter = None
+            return _run(args, [*damages, *found])
         if status == TO_SANDBOX:
             args.sandbox = True
             return _run(args)
@@ -270,6 +288,14 @@ async def _command(
     try:
         return await _carry_out(args, backend)
     except StoreError as error:
+        if (damage := backend.store.database.damage) is not None:
+            await backend.close()
+            backend = await Backend.open(
+                directory, environ, sandbox=sandbox, config=config, or_without=not lasting, damage=damage
+            )
+            if not lasting:
+                return await _carry_out(args, backend)
+            raise _unfinished(backend, damage) from error
         trouble = ConfigurationInvalid(
             f"The store in {directory} cannot be used: {error}.",
             hint="Free some space or mend the file; peft-tui list and stop work without it.",
@@ -283,10 +309,26 @@ async def _command(
         await backend.close()
 
 
+def _unfinished(backend: Backend, damage: Damage) -> ConfigurationInvalid:
+    """What is not done again by itself: it may bill, and nobody knows how far it came."""
+    mended = backend.store.mended
+    return ConfigurationInvalid(
+        mended.message if mended else f"The store was taken away meanwhile: {damage.why}.",
+        hint=f"{mended.hint if mended else ''} How far this came is shown by peft-tui list.".strip(),
+    )
+
+
 async def _carry_out(args: argparse.Namespace, backend: Backend) -> int:
     if backend.trouble is not None:
         output.talk(f"{backend.trouble.message} {backend.trouble.hint}")
         output.talk("Going on without it: this is what the platforms say, and nothing is remembered.")
+    if (mended := backend.store.mended) is not None:
+        if args.command == "deploy":
+            # It may be there already, and its name with what was lost.
+            raise ConfigurationInvalid(
+                mended.message, hint=f"{mended.hint} Nothing was deployed: look at peft-tui list first."
+            )
+        output.talk(f"{mended.message} {mended.hint}")
     await backend.prepare()
     if args.command == "platforms":
         from peft_tui.cli.listing import platforms

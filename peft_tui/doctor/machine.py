@@ -81,12 +81,15 @@ async def store(directory: Path) -> list[Finding]:
     area = "store"
     if health.size_bytes is None:
         return [good(area, "none yet: it is made with the first start")]
+    backup = f"the backup of {health.backup_at.astimezone():%Y-%m-%d %H:%M}" if health.backup_at else ""
     if health.problem:
-        hint = f"Move {health.path.name} aside: what runs is found again at the platforms."
+        hint = f"The next start puts it aside and goes on with {backup or 'an empty one'}."
+        hint += " What runs is found again at the platforms."
         return [bad(area, f"{health.path} is damaged: {health.problem}", hint)]
     if health.newer:
         return [bad(area, f"a newer peft-tui wrote it (“{health.newer}”)", "Upgrade peft-tui.")]
-    return [good(area, f"{health.path} is sound, {health.size_bytes / 1e6:.1f} MB")]
+    size = f"{health.size_bytes / 1e6:.1f} MB"
+    return [good(area, f"{health.path} is sound, {size}; {backup or 'no backup yet'}")]
 
 
 async def keys(credentials: Credentials) -> list[Finding]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.store.care import Damage, Mended, identity, is_damage, mend
 from peft_tui.store.database import Changes, Database, StoreError, Transaction
 from peft_tui.store.deployments import Deployments
 from peft_tui.store.operations import Operations
@@ -20,7 +24,9 @@ if TYPE_CHECKING:
     from peft_tui.store.reported import Reported
     from peft_tui.store.requests import Requests
 
-__all__ = ["Changes", "Store", "StoreError", "Transaction"]
+__all__ = ["Changes", "Damage", "Mended", "Store", "StoreError", "Transaction"]
+
+FILE = "peft-tui.db"
 
 
 class Store:
@@ -34,6 +40,8 @@ class Store:
         self.views = Views(database)
         self.looked_every = timedelta(0)
         """The period of the refresh loop; set before `billing` is first used."""
+        self.mended: Mended | None = None
+        """What was done when it was opened, where the file was damaged."""
 
     @cached_property
     def billing(self) -> Billing:
@@ -66,13 +74,38 @@ class Store:
         return Reported(self.database)
 
     @classmethod
-    async def open(cls, directory: Path) -> Store:
-        """The store in `directory`, made when there is none.
+    async def open(cls, directory: Path, damage: Damage | None = None) -> Store:
+        """The store in `directory`, made when there is none; mended where it is damaged: see `mended`.
+
+        Args:
+            damage: for which it was closed.
 
         Raises:
             ConfigurationInvalid: it cannot be used; the message says why.
         """
-        return cls(await Database.open(directory / "peft-tui.db"))
+        path = directory / FILE
+        mended = None if damage is None else await _mend(path, damage)
+        found = identity(path)
+        try:
+            store = cls(await Database.open(path))
+        except ConfigurationInvalid as error:
+            cause = error.__cause__
+            if mended is not None or not (isinstance(cause, sqlite3.Error) and is_damage(cause)):
+                raise
+            mended = await _mend(path, Damage(str(cause), found))
+            store = cls(await Database.open(path))
+        store.mended = mended
+        return store
 
     async def close(self) -> None:
         await self.database.close()
+
+
+async def _mend(path: Path, damage: Damage) -> Mended | None:
+    try:
+        return await asyncio.to_thread(mend, path, damage)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigurationInvalid(
+            f"The store {path} is damaged ({damage.why}) and cannot be put aside: {error}.",
+            hint="Move it aside by hand, or set PEFT_TUI_DATA_DIR elsewhere.",
+        ) from error

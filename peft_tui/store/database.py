@@ -24,7 +24,8 @@ import aiosqlite
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import private_dir
 from peft_tui.redaction import redacted
-from peft_tui.store.migrations import migrate
+from peft_tui.store.care import Damage, back_up, forget_backup, identity, is_damage
+from peft_tui.store.migrations import is_behind, migrate
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ StoreError = sqlite3.Error
 
 BUSY_TIMEOUT_MS = 5_000
 _LOCK_ATTEMPTS = 4
+MOVED = "the file was moved away or replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ class Database:
         self._announced_request = 0
         self._data_version = -1
         self._listeners: list[Callable[[Changes], None]] = []
+        self._file = identity(path)
+        self.damage: Damage | None = None
+        """Why nothing is read or written any more; None while all is well."""
+        self.when_damaged: Callable[[Damage], None] | None = None
+        """Told once."""
 
     @classmethod
     async def open(cls, path: Path) -> Database:
@@ -100,6 +107,11 @@ class Database:
                 await connection.execute("PRAGMA foreign_keys = ON")
                 # What is deleted is overwritten: prompts may hold what nobody should find later.
                 await connection.execute("PRAGMA secure_delete = ON")
+            if await is_behind(connections[0]) and not await asyncio.to_thread(back_up, path):
+                raise ConfigurationInvalid(
+                    f"The disk has no room for the backup that is made before {path} is brought up to date.",
+                    hint="Nothing was changed. Free some space.",
+                )
             await migrate(connections[0])
             database = cls(path, *connections)
             row = await database.one("SELECT revision FROM clockwork")
@@ -141,6 +153,7 @@ class Database:
                 an observation can be made again.
         """
         async with self._writing:
+            self._check()
             try:
                 # A pragma inside a transaction does nothing, so it is set before.
                 await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -151,7 +164,8 @@ class Database:
                 )
                 yield Transaction(self._writer, next(int(row["revision"]) for row in rows))
                 await self._writer.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
+                self._notice_damage(error)
                 # Cancelled on its way, a statement still runs in its thread: this one follows it.
                 with suppress(sqlite3.Error):
                     await asyncio.shield(self._writer.execute("ROLLBACK"))
@@ -159,9 +173,10 @@ class Database:
         await self.announce()
 
     async def forget_deleted(self) -> None:
-        """Empty the journal as well, in which what was deleted still stands."""
+        """Empty the journal as well, and the backup, in which what was deleted still stands."""
         async with self._writing:
             await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            await asyncio.to_thread(forget_backup, self.path)
 
     async def _begin(self) -> None:
         # SQLite's busy handler is not fair: a writer can starve past its time-out while others get in.
@@ -174,7 +189,11 @@ class Database:
                     raise
 
     async def all(self, sql: str, *parameters: object) -> list[sqlite3.Row]:
-        return list(await self._reader.execute_fetchall(sql, parameters))
+        try:
+            return list(await self._reader.execute_fetchall(sql, parameters))
+        except sqlite3.Error as error:
+            self._notice_damage(error)
+            raise
 
     async def one(self, sql: str, *parameters: object) -> sqlite3.Row | None:
         rows = await self.all(sql, *parameters)
@@ -182,6 +201,7 @@ class Database:
 
     async def notice_others(self) -> None:
         """Announce what another process wrote since the last look. Cheap when nobody did."""
+        self._check()
         version = await self._read_data_version()
         if version != self._data_version:
             await self.announce()
@@ -220,6 +240,33 @@ class Database:
                 except Exception:
                     # What was written is written, whoever cannot hear of it.
                     log.exception("a listener failed")
+
+    def is_damaged(self, why: str) -> None:
+        """Use it no more. Whoever has it open closes it and opens it anew: see `care.mend`."""
+        self._end_with(Damage(why, self._file))
+
+    def _check(self) -> None:
+        """
+        Raises:
+            StoreError: the file is damaged, or not the one that was opened.
+        """
+        if self.damage is None and identity(self.path) != self._file:
+            # Whoever put it aside has put another one in its place: nothing is written behind its back.
+            self._end_with(Damage(MOVED, None))
+        if self.damage is not None:
+            raise sqlite3.DatabaseError(self.damage.why)
+
+    def _notice_damage(self, error: BaseException) -> None:
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            self.is_damaged(str(error))
+
+    def _end_with(self, damage: Damage) -> None:
+        if self.damage is not None:
+            return
+        self.damage = damage
+        log.error("%s: %s", self.path, damage.why)
+        if self.when_damaged is not None:
+            self.when_damaged(damage)
 
     async def _last_request(self) -> int:
         row = await self.one("SELECT max(id) FROM requests")

@@ -238,6 +238,16 @@ MIGRATIONS: dict[str, str] = {
 }
 
 
+async def is_behind(connection: aiosqlite.Connection) -> bool:
+    """True for a store that is in use and lacks a step; not for a new one, which others may be making."""
+    tables = {row[0] for row in await connection.execute_fetchall("SELECT name FROM sqlite_master")}
+    if not {"migrations", "clockwork"} <= tables:
+        return False
+    applied = {row[0] for row in await connection.execute_fetchall("SELECT name FROM migrations")}
+    used = any(row[0] for row in await connection.execute_fetchall("SELECT revision FROM clockwork"))
+    return used and applied < MIGRATIONS.keys()
+
+
 async def migrate(connection: aiosqlite.Connection) -> None:
     """Bring the file to the newest layout; each step is one transaction.
 

@@ -209,7 +209,7 @@ class TestCommand:
         (places / "data" / "peft-tui.db").write_bytes(b"no store at all, but long enough" * 64)
         assert main(["doctor"]) == 1
         out = capsys.readouterr().out
-        assert "✖ " in out and "→ Move peft-tui.db aside" in out
+        assert "✖ " in out and "→ The next start puts it aside and goes on with an empty one." in out
 
     def test_it_is_not_for_the_sandbox(self) -> None:
         assert main(["--sandbox", "doctor"]) == 2

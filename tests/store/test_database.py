@@ -109,13 +109,13 @@ class TestFile:
         assert (tmp_path / "peft-tui.db").read_bytes() == before
 
     @pytest.mark.parametrize("content", [b"not a database, whatever its name says" * 40, b"\0" * 5000])
-    async def test_what_is_no_database_is_refused_and_not_touched(
+    async def test_what_is_no_database_is_put_aside_and_not_touched(
         self, tmp_path: Path, content: bytes
     ) -> None:
         (tmp_path / "peft-tui.db").write_bytes(content)
-        with pytest.raises(ConfigurationInvalid, match="cannot be opened"):
-            await Store.open(tmp_path)
-        assert (tmp_path / "peft-tui.db").read_bytes() == content
+        store = await Store.open(tmp_path)
+        assert store.mended is not None and store.mended.aside.read_bytes() == content
+        await store.close()
 
     async def test_a_database_of_another_program_is_refused_and_not_touched(self, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "peft-tui.db") as connection:
@@ -133,7 +133,7 @@ class TestFile:
             await Store.open(tmp_path / "data")
 
     async def test_nothing_runs_on_after_a_refusal(self, tmp_path: Path) -> None:
-        (tmp_path / "peft-tui.db").write_bytes(b"no database" * 100)
+        (tmp_path / "peft-tui.db").mkdir()
         before = threading.active_count()
         with pytest.raises(ConfigurationInvalid):
             await Store.open(tmp_path)
