@@ -30,8 +30,8 @@ async def test_it_begins_again_on_the_backup_and_says_so(tmp_path: Path, table: 
     with path.open("r+b") as file:
         file.seek((root - 1) * 4096)
         file.write(b"\xa5" * 4096)
-    words = [sys.executable, "-m", "peft_tui"]
-    async with Terminal.run(words, cwd=ROOT, env={"PEFT_TUI_DATA_DIR": str(tmp_path)}, size=(120, 36)) as term:
+    words, places = [sys.executable, "-m", "peft_tui"], {"PEFT_TUI_DATA_DIR": str(tmp_path)}
+    async with Terminal.run(words, cwd=ROOT, env=places, size=(120, 36)) as term:
         await term.sees("The store was damaged")
         await term.sees("lies aside as")
         await term.sees("support-bot")
