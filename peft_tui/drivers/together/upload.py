@@ -43,21 +43,66 @@ async def upload_directory(transport: Transport, path: str, title: str, context:
     adapter = await asyncio.to_thread(read_directory, str(directory))
     files = [await asyncio.to_thread(_local_file, directory, name) for name, _ in adapter.files]
     object_id = context.outputs["model_id"]
-    ticket = parse(
-        UploadTicket,
-        await transport.request(
-            "POST",
-            f"{path}/create",
-            body={
-                "objectId": object_id,
-                "files": [{"path": f.name, "hash": f.hash, "numParts": len(f.parts)} for f in files],
-            },
-        ),
-        title,
+    for last in (False, True):
+        try:
+            tickets = await _tickets(transport, path, title, object_id, files)
+            done = await _send(transport, title, files, tickets, context)
+            break
+        except _Refused as refused:
+            # A presigned address knows no key: refused, it may have expired. A fresh one has not.
+            if last:
+                raise AuthenticationFailed(
+                    f"The object store refuses {refused.name}, at a fresh address too.",
+                    hint="Nothing bills: no deployment was made. A proxy in between or a line too slow for "
+                    "the address's life may be the cause; else ask Together. Then deploy again.",
+                    detail=refused.error.detail,
+                    status=refused.error.status,
+                ) from refused.error
+    total = sum(file.size for file in files)
+    context.report(total, total, "completing")
+    answer = await transport.request("POST", f"{path}/complete", body={"objectId": object_id, "files": done})
+    return {"uploaded_revision": str((answer or {}).get("revisionId", ""))}
+
+
+class _Refused(Exception):
+    """The object store does not take a part at the address that it was given."""
+
+    def __init__(self, name: str, error: AuthenticationFailed) -> None:
+        super().__init__(name)
+        self.name = name
+        self.error = error
+
+
+async def _tickets(
+    transport: Transport, path: str, title: str, object_id: str, files: list[LocalFile]
+) -> dict[str, UploadFile]:
+    """Fresh addresses, by file; of what has arrived before it says so."""
+    answer = await transport.request(
+        "POST",
+        f"{path}/create",
+        body={
+            "objectId": object_id,
+            "files": [{"path": f.name, "hash": f.hash, "numParts": len(f.parts)} for f in files],
+        },
     )
-    tickets = {file.path: file for file in ticket.files}
+    tickets = {file.path: file for file in parse(UploadTicket, answer, title).files}
     if missing := [file.name for file in files if file.name not in tickets]:
         raise ConnectionFailed(f"{title} gave no upload address for {', '.join(missing)}.")
+    return tickets
+
+
+async def _send(
+    transport: Transport,
+    title: str,
+    files: list[LocalFile],
+    tickets: dict[str, UploadFile],
+    context: StepContext,
+) -> list[dict[str, Any]]:
+    """Each part to its address; what the completion is told of each file.
+
+    Raises:
+        _Refused: one of them is not taken there.
+    """
     total = sum(file.size for file in files)
     sent = sum(file.size for file in files if tickets[file.name].skip_upload)
 
@@ -90,9 +135,7 @@ async def upload_directory(transport: Transport, path: str, title: str, context:
             "parts": sorted((task.result() for task in tasks), key=itemgetter("partNumber")),
         }
         done.append({"path": file.name, "hash": file.hash, "uploadDetails": details})
-    context.report(total, total, "completing")
-    answer = await transport.request("POST", f"{path}/complete", body={"objectId": object_id, "files": done})
-    return {"uploaded_revision": str((answer or {}).get("revisionId", ""))}
+    return done
 
 
 async def _send_part(
@@ -109,10 +152,7 @@ async def _send_part(
         try:
             answer = await transport.upload(url, file.path, offset, size, headers, count)
         except AuthenticationFailed as error:
-            # A presigned address knows no key: refused, it has expired. Begun again, the step gets a new one.
-            raise ConnectionFailed(
-                f"The upload address of {file.name} has expired.", transient=True
-            ) from error
+            raise _Refused(file.name, error) from error
     etag = answer.get("etag", "").strip('"')
     if not etag:
         # What the part is completed with. Without it, whoever answered was not the store.
