@@ -220,6 +220,7 @@ class PeftTui(App[None]):
         self._noticing = True
         try:
             await backend.store.database.notice_others()
+            await backend.credentials.notice_others()
         finally:
             self._noticing = False
 

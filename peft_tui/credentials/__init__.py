@@ -46,6 +46,11 @@ class Credentials:
         """Read what is kept. Before this only the environment is known."""
         await self.vault.load()
 
+    async def notice_others(self) -> None:
+        """Take up what another process set or deleted; whoever listens is told as of what is done here."""
+        for name in await self.vault.reload():
+            self._tell(name)
+
     def state(self, capabilities: Capabilities) -> CredentialState:
         required = [field for field in capabilities.credentials if field.required]
         missing = tuple(field.env for field in required if not self.text(field.env))

@@ -70,6 +70,8 @@ class Vault:
         self._known: dict[str, tuple[Secret, Place]] = {}
         self._troubles: dict[str, str] = {}
         self._changing = asyncio.Lock()
+        self._read_at: tuple[int, ...] = ()
+        """The index as it was when it was last read or written from here."""
         self.fault = ""
         """Why the index cannot be read; empty where it can."""
         self.settled = directory is None or not (directory / INDEX).exists()
@@ -81,14 +83,30 @@ class Vault:
         """Read what is kept for the platforms. What cannot be read now has its `trouble`."""
         async with self._changing:
             self.fault = ""
+            if self._directory is not None:
+                self._read_at = self._signature()
             try:
                 self._index = await asyncio.to_thread(self._read_index)
+                # What was deleted elsewhere, and what is read only when it is wanted, may be another now.
+                for name in [n for n, (_, place) in self._known.items() if place is not Place.SESSION]:
+                    if "/" in name or name not in self._index:
+                        del self._known[name]
+                self._troubles = {n: words for n, words in self._troubles.items() if n in self._index}
                 await self._read([name for name in self._index if "/" not in name])
             except PeftTuiError as error:
                 # The environment may well be all that is needed.
                 self.fault = error.message
             finally:
                 self.settled = True
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read again what another process put or deleted since; the names whose value is another one now."""
+        if self._directory is None or not self.settled or self._signature() == self._read_at:
+            return ()
+        before = {name: secret.reveal() for name, (secret, _) in self._known.items()}
+        await self.load()
+        now = {name: secret.reveal() for name, (secret, _) in self._known.items()}
+        return tuple(sorted(n for n in before.keys() | now.keys() if before.get(n) != now.get(n)))
 
     def known(self, name: str) -> tuple[Secret, Place] | None:
         """The secret and where it is kept, if it was read."""
@@ -311,6 +329,16 @@ class Vault:
         assert self._directory is not None
         document = {"format": 1, "kept": {name: list(self._index[name]) for name in sorted(self._index)}}
         replace_file(self._directory / INDEX, json.dumps(document, indent=1) + "\n")
+        self._read_at = self._signature()
+
+    def _signature(self) -> tuple[int, ...]:
+        """Tells one index from the next: each change replaces the file, that of a value too."""
+        assert self._directory is not None
+        try:
+            found = os.stat(self._directory / INDEX)
+        except OSError:
+            return ()
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _read_index(self) -> dict[str, tuple[Place, ...]]:
         if self._directory is None:

@@ -7,6 +7,7 @@ import json
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -336,3 +337,63 @@ class TestCredentials:
         with pytest.raises(AuthenticationFailed):
             await Credentials({}, open_vault()).set(KEY, value)
         assert keyring.values == {}
+
+
+class TestAnotherProcess:
+    """What is set or deleted on the command line, while the application runs."""
+
+    @pytest.fixture(params=["keyring", "file"])
+    def opened(self, request: pytest.FixtureRequest, open_vault: Open) -> Open:
+        if request.param == "keyring":
+            return open_vault
+        return partial(open_vault, without_keyring=True, passphrase="open sesame")
+
+    async def test_what_it_sets_replaces_and_deletes_is_taken_up_and_told(self, opened: Open) -> None:
+        ours, theirs = Credentials({}, opened()), Credentials({}, opened())
+        await ours.load()
+        told: list[str] = []
+        ours.listen(told.append)
+        await theirs.set(KEY, VALUE)
+        await ours.notice_others()
+        assert ours.text("A_KEY") == VALUE and told == ["A_KEY"]
+        await theirs.set(KEY, "another-value-of-it")
+        await ours.notice_others()
+        assert ours.text("A_KEY") == "another-value-of-it" and told == ["A_KEY"] * 2
+        await theirs.delete("A_KEY")
+        await ours.notice_others()
+        assert ours.text("A_KEY") == "" and ours.place("A_KEY") is None and told == ["A_KEY"] * 3
+
+    async def test_while_nobody_changes_anything_nothing_is_read(
+        self, open_vault: Open, keyring: FakeKeyring
+    ) -> None:
+        credentials = Credentials({}, open_vault())
+        await credentials.load()
+        await credentials.set(KEY, VALUE)
+        calls, told = keyring.calls, []
+        credentials.listen(told.append)
+        for _ in range(3):
+            await credentials.notice_others()
+        assert keyring.calls == calls and told == []
+
+    async def test_what_is_kept_for_this_session_stays(self, open_vault: Open) -> None:
+        ours, theirs = Credentials({}, open_vault()), Credentials({}, open_vault())
+        await ours.load()
+        await ours.set(KEY, "for-this-session", Place.SESSION)
+        await theirs.set(KEY, VALUE)
+        await ours.notice_others()
+        assert ours.text("A_KEY") == "for-this-session"
+
+    async def test_what_is_read_when_wanted_is_read_anew(self, open_vault: Open) -> None:
+        ours, theirs = open_vault(), open_vault()
+        await ours.put("modal/proxy-token/acme", Secret("the-first-token"))
+        await theirs.put("modal/proxy-token/acme", Secret("the-second-token"))
+        await ours.reload()
+        assert await value_of(ours, "modal/proxy-token/acme") == "the-second-token"
+
+    async def test_an_index_that_became_none_ends_nothing(self, open_vault: Open, tmp_path: Path) -> None:
+        ours = Credentials({}, open_vault())
+        await ours.load()
+        await ours.set(KEY, VALUE)
+        (tmp_path / "config" / "credentials.json").write_text("{")
+        await ours.notice_others()
+        assert ours.vault.fault and ours.text("A_KEY") == VALUE

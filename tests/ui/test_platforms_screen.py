@@ -115,6 +115,18 @@ async def test_a_deletion_is_asked_about_and_then_complete(
         assert keyring.values == {}
 
 
+async def test_what_the_command_line_sets_or_deletes_meanwhile_is_seen(
+    tmp_path: Path, open_vault: Open
+) -> None:
+    async with at_credentials(tmp_path, open_vault()) as (at, _):
+        await at.sees("TOGETHER_API_KEY ✖ not set")
+        elsewhere = open_vault()
+        await elsewhere.put("TOGETHER_API_KEY", Secret(VALUE))
+        await at.sees("TOGETHER_API_KEY ✓ keyring")
+        await elsewhere.delete("TOGETHER_API_KEY")
+        await at.sees("TOGETHER_API_KEY ✖ not set")
+
+
 async def test_without_a_keyring_it_says_so_and_a_passphrase_begins_a_file(
     tmp_path: Path, open_vault: Open
 ) -> None:

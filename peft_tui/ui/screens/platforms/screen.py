@@ -108,10 +108,14 @@ class PlatformsScreen(Screen[None]):
     def on_mount(self) -> None:
         self.app.notices.changed.subscribe(self, self._store_changed)
         self.watch(self.app, "ready", self._draw, init=False)
+        self._unlisten = self._backend.credentials.listen(lambda _: self._draw())
         self.set_interval(AGES_SECONDS, self._draw)
         self._draw(cursor=self._start)
         self._work(self._read_checks)
         self._work(self._look)
+
+    def on_unmount(self) -> None:
+        self._unlisten()
 
     # What is known
 
