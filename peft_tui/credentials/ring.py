@@ -149,6 +149,7 @@ def _reason(error: Exception) -> str:
     known = {
         "NoKeyringError": "there is none on this machine",
         "KeyringLocked": "it is locked",
+        "TimeoutError": "it does not answer",
         "InitError": "it could not be opened, or its prompt was dismissed",
     }
     name = type(error).__name__
