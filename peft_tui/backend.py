@@ -206,6 +206,8 @@ class Backend:
         """Stop the workers where they are, then close the store; the journal goes on at the next start."""
         if self._crew is not None:
             await self._crew.stop()
+        if "figures" in self.__dict__:
+            await self.figures.close()
         await self.store.close()
         if self._room is not None:
             self._room.cleanup()

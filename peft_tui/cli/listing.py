@@ -41,6 +41,7 @@ async def list_all(backend: Backend, args: argparse.Namespace) -> int:
     await _tell_failing(backend)
     problem = None if args.cached else _nobody_answered(backend, health)
     if args.json:
+        await backend.figures.count_all()
         briefs = await backend.figures.briefs(deployments)
         document: dict[str, Any] = {
             "deployments": [deployment_document(d, briefs.get(d.id)) for d in deployments],
@@ -90,6 +91,7 @@ async def show(backend: Backend, args: argparse.Namespace) -> int:
     operations = [*reversed(await backend.store.operations.of_deployment(deployment.id))]
     coming = [operation for operation in operations if not operation.state.ended]
     if args.json:
+        await backend.figures.count_all()
         briefs = await backend.figures.briefs([deployment])
         document = deployment_document(deployment, briefs.get(deployment.id))
         document["settings"] = dict(deployment.spec.settings)

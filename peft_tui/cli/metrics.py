@@ -65,6 +65,7 @@ async def metrics(backend: Backend, args: argparse.Namespace) -> int:
         await backend.refresh_once(figures=True)
     deployment = await backend.deployments.find(args.name)
     figures = backend.figures
+    await figures.count_all()
     course = await figures.course(deployment, await figures.window(deployment, since, POINTS))
     kind = "json" if args.json else args.format
     if kind == "json":
@@ -195,6 +196,7 @@ class ScrapePage:
             if self._refresh and (self._asked is None or now - self._asked >= SCRAPE_REFRESH_SECONDS):
                 self._asked = now
                 await backend.refresh_once(figures=True)
+        await backend.figures.count_all()
         return export.open_metrics(await everything(backend.figures, await backend.store.deployments.all()))
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from math import ceil, log
 
 from peft_tui.domain.figures import Percentile, rank, ranks
 
@@ -43,24 +45,35 @@ class Buckets:
 
     def add(self, value: float) -> None:
         """Count one sample. What is no number is left out: it would spoil the sum for ever."""
-        if not math.isfinite(value):
+        # Called for every sample of every distribution: no more calls than there must be.
+        if _SMALLEST < value < math.inf:
+            key = ceil(log(value) / _LOG)
+        elif not math.isfinite(value):
             return
-        value = max(value, 0.0)
-        key = math.ceil(math.log(value) / _LOG) if value > _SMALLEST else _NOTHING
-        self.counts[key] = self.counts.get(key, 0) + 1
+        else:
+            key, value = _NOTHING, max(value, 0.0)
+        counts = self.counts
+        counts[key] = counts.get(key, 0) + 1
         self.count += 1
         self.total += value
-        self.lowest = min(self.lowest, value)
-        self.highest = max(self.highest, value)
+        if value < self.lowest:
+            self.lowest = value
+        if value > self.highest:
+            self.highest = value
 
     def merge(self, other: Buckets) -> None:
-        counts = self.counts
-        for key, count in other.counts.items():
-            counts[key] = counts.get(key, 0) + count
+        if self.count:
+            counts = self.counts
+            for key, count in other.counts.items():
+                counts[key] = counts.get(key, 0) + count
+        else:
+            self.counts = other.counts.copy()
         self.count += other.count
         self.total += other.total
-        self.lowest = min(self.lowest, other.lowest)
-        self.highest = max(self.highest, other.highest)
+        if other.lowest < self.lowest:
+            self.lowest = other.lowest
+        if other.highest > self.highest:
+            self.highest = other.highest
 
     @property
     def mean(self) -> float | None:
@@ -123,16 +136,19 @@ class Buckets:
         return bars
 
     def as_list(self) -> list[float]:
-        """Flat and JSON: sum, lowest, highest, then bucket and count in turn; empty when there is nothing."""
-        if not self.count:
-            return []
-        flat: list[float] = [round(self.total, 6), round(self.lowest, 6), round(self.highest, 6)]
-        for key, count in self.counts.items():
-            flat += (key, count)
-        return flat
+        """Flat and JSON: sum, lowest, highest, then bucket and count in turn.
+
+        Empty when there is nothing; of a single sample it is the sample, for most cells hold no more.
+        """
+        if self.count < 2:
+            return [round(self.total, 6)] if self.count else []
+        ends: list[float] = [round(self.total, 6), round(self.lowest, 6), round(self.highest, 6)]
+        return [*ends, *chain.from_iterable(self.counts.items())]
 
     @classmethod
     def from_list(cls, flat: Sequence[float]) -> Buckets:
+        if len(flat) == 1:
+            return cls.of(flat)
         made = cls()
         if flat:
             made.total, made.lowest, made.highest = flat[0], flat[1], flat[2]

@@ -55,6 +55,8 @@ class Figures:
     usd_per_hour: Decimal | None = None
     """What it costs now."""
     told: Told | None = None
+    uncounted: int = 0
+    """Requests, of whichever deployment, that are not in it yet: they are being counted."""
     exact: bool = False
     """Percentiles are of the samples themselves; otherwise of buckets, right to 1 %."""
 

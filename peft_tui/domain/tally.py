@@ -40,6 +40,7 @@ class Sample:
         return max(self.latency_s - (self.first_text_s or self.latency_s), 0.0)
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _DISTRIBUTIONS = (
     "latency",
     "first_text",
@@ -163,7 +164,7 @@ class Tally:
         for name in _DISTRIBUTIONS:
             if flat := getattr(self, name).as_list():
                 document[name] = flat
-        return json.dumps(document, separators=(",", ":"))
+        return _encode(document)
 
     @classmethod
     def from_json(cls, text: str) -> Tally:

@@ -6,6 +6,7 @@ Up to some thousand requests they are those of the rows themselves; above, of th
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -19,11 +20,13 @@ from peft_tui.domain.metrics import Course, Figures, Point, Told, step_for
 from peft_tui.domain.money import Price, Provenance
 from peft_tui.domain.tally import Sample, Tally
 from peft_tui.services.lookups import Lookups, Question, Topic
-from peft_tui.store import Store
-from peft_tui.store.figures import KEPT_DAYS, LEVELS
+from peft_tui.store import Store, StoreError
+from peft_tui.store.folding import KEPT_DAYS, LEVELS
 
 EXACT = 4000
 """So many requests are read one by one, and their percentiles are exact."""
+AT_ONCE = 5000
+"""So many requests are counted while one waits for the figures; more are counted in the background."""
 SPANS: dict[str, float | None] = {
     "15m": 900.0,
     "1h": 3600.0,
@@ -33,6 +36,8 @@ SPANS: dict[str, float | None] = {
 }
 """Seconds of each range that has a key; None reaches back to the first request."""
 MINUTE = timedelta(seconds=60)
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,34 @@ class FiguresService:
         self._store = store
         self._clock = clock
         self._lookups = lookups
+        self._counting: asyncio.Task[None] | None = None
+        self.uncounted = 0
+        """How many requests no figure but those of single requests has in it yet, when it was read last."""
+
+    async def count_all(self) -> None:
+        """Count whatever is not counted yet. For who needs all of it; a screen shows what there is."""
+        await self._store.figures.fold(self._clock.now())
+
+    async def close(self) -> None:
+        """End the counting where it is; it goes on at the next start."""
+        if self._counting is not None:
+            self._counting.cancel()
+            await asyncio.gather(self._counting, return_exceptions=True)
+
+    async def _count(self) -> None:
+        """Count what is new: now if that is little, else in the background."""
+        self.uncounted = await self._store.figures.behind()
+        if self.uncounted <= AT_ONCE:
+            await self.count_all()
+            self.uncounted = 0
+        elif self._counting is None or self._counting.done():
+            self._counting = asyncio.create_task(self._count_on())
+
+    async def _count_on(self) -> None:
+        try:
+            await self.count_all()
+        except StoreError as error:
+            log.warning("requests cannot be counted: %s", error)
 
     async def price(self, deployment: Deployment) -> Price | None:
         """What one instance of it costs an hour, by whom and since when; None before it was looked up."""
@@ -93,7 +126,7 @@ class FiguresService:
     async def course(self, deployment: Deployment, window: Window) -> Course:
         """Figures and their course; what was asked a moment ago is in it."""
         store, now = self._store, self._clock.now()
-        await store.figures.fold()
+        await self._count()
         ledgers = await store.billing.ledgers([deployment.id], now)
         samples = await store.figures.samples(deployment.id, window.begin, window.end, EXACT)
         if samples is not None:
@@ -114,7 +147,11 @@ class FiguresService:
                 whole.merge(point.tally)
             figures = self._figures(deployment, window.begin, window.end, whole, ledger)
             figures = replace(
-                figures, per_minute=per_minute.get(deployment.id, 0), told=told, exact=samples is not None
+                figures,
+                per_minute=per_minute.get(deployment.id, 0),
+                told=told,
+                exact=samples is not None,
+                uncounted=self.uncounted if samples is None else 0,
             )
             return Course(figures, points, window.step)
 
@@ -125,7 +162,7 @@ class FiguresService:
     ) -> list[Course]:
         """Of each the figures over the same range; of its course only how many requests, all as successes."""
         store, now = self._store, self._clock.now()
-        await store.figures.fold()
+        await self._count()
         ids = [deployment.id for deployment in deployments]
         ledgers = await store.billing.ledgers(ids, now)
         per_minute = await store.figures.sent_since(now - MINUTE, ids)
@@ -147,7 +184,9 @@ class FiguresService:
             for deployment in deployments:
                 ledger = ledgers.get(deployment.id)
                 figures = self._figures(deployment, begin, now, tallies.get(deployment.id, Tally()), ledger)
-                figures = replace(figures, per_minute=per_minute.get(deployment.id, 0))
+                figures = replace(
+                    figures, per_minute=per_minute.get(deployment.id, 0), uncounted=self.uncounted
+                )
                 parts = [
                     (datetime.fromtimestamp(start, UTC), Tally(succeeded=count))
                     for start, count in counts.get(deployment.id, ())
@@ -162,7 +201,7 @@ class FiguresService:
     async def briefs(self, deployments: Iterable[Deployment]) -> dict[str, Brief]:
         """By deployment; for the table and for `list`."""
         store, now = self._store, self._clock.now()
-        await store.figures.fold()
+        await self._count()
         ids = [deployment.id for deployment in deployments]
         totals = await store.figures.totals(ids)
         ledgers = await store.billing.ledgers(ids, now)

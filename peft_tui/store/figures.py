@@ -1,53 +1,22 @@
-"""Roll-ups: what requests come to by the minute and coarser, folded from the rows in the order they ended.
+"""Roll-ups: what requests come to by the minute and coarser, as `folding.py` makes them of the rows.
 
-Rows are folded by whoever reads, or by the metrics worker, a batch a transaction, each row once: the number
-of the last one is written with the cells. A row that comes late, for a minute long gone, is just added.
+Rows are folded by whoever reads, or by the metrics worker. A row that comes late, for a minute long gone, is
+just added.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import TypeVar
 
-from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import Provenance
 from peft_tui.domain.tally import Sample, Tally, counted
-from peft_tui.store.database import Database, Transaction
+from peft_tui.store.database import Database
+from peft_tui.store.folding import KEPT_DAYS, SOURCES, Folding, off_the_loop, sample_of
 
-LEVELS = (60, 600, 3600, 86400, 0)
-"""Seconds of a cell; the last holds everything there ever was."""
-BATCH = 2000
-INLINE = 40
-"""So many rows are added up without leaving the event loop."""
-KEPT_DAYS = {60: 8, 600: 40, 3600: 400}
-"""How long cells of so many seconds are kept; those of a day and the whole are kept for ever."""
-
-_SAMPLE = "at, outcome, latency_s, ttft_s, tokens_in, tokens_out, cost_usd, cold, error_kind"
-_MEASURED = """
-    SELECT id, deployment_id, at, outcome, latency_s, ttft_s, tokens_in, tokens_out,
-        CASE WHEN cost_basis = 'tokens' THEN cost_usd END, cold, error_kind
-    FROM requests
-"""
-_REPORTED = f"SELECT id, deployment_id, {_SAMPLE} FROM reported_requests"
-_SOURCES = {Provenance.MEASURED: _MEASURED, Provenance.REPORTED: _REPORTED}
-
-T = TypeVar("T")
-Key = tuple[str, int, int]
-"""Deployment, seconds of the cell, where it begins."""
-
-
-@dataclass(slots=True)
-class _Cell:
-    tally: Tally = field(default_factory=Tally)
-    busy: int = 0
-    """Of a minute: a bit for each second in which anything was worked on."""
+DELETED_AT_ONCE = 5000
+"""Rows of one transaction when old ones are deleted: a console that records waits no longer than for these."""
 
 
 class Figures:
@@ -55,62 +24,15 @@ class Figures:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._folded: dict[Provenance, int] = {}
+        self.folding = Folding(database)
 
-    async def fold(self) -> int:
-        """Add what is new to the cells, to the last row; how many there were. Next to nothing when none."""
-        count = 0
-        for source in _SOURCES:
-            while batch := await self._fold(source):
-                count += batch
-        return count
+    async def fold(self, now: datetime | None = None) -> int:
+        """Add what is new to the cells, to the last row; how many there were."""
+        return await self.folding.fold(now)
 
-    async def _fold(self, source: Provenance) -> int:
-        table = "requests" if source is Provenance.MEASURED else "reported_requests"
-        newest = await self._db.one(f"SELECT max(id) FROM {table}")
-        if newest is None or (newest[0] or 0) <= self._folded.get(source, -1):
-            return 0
-        async with self._db.transaction() as transaction:
-            connection = transaction.connection
-            state = list(
-                await connection.execute_fetchall(
-                    "SELECT folded FROM figure_sources WHERE source = ?", (source,)
-                )
-            )
-            since = int(state[0]["folded"]) if state else 0
-            rows = list(
-                await connection.execute_fetchall(
-                    f"{_SOURCES[source]} WHERE id > ? ORDER BY id LIMIT {BATCH}", (since,)
-                )
-            )
-            if rows:
-                last = int(rows[-1]["id"])
-                fresh = await _off_the_loop(len(rows), lambda: _gathered(rows))
-                known = await self._read(transaction, source, fresh)
-                written = await _off_the_loop(len(rows), lambda: _merged(source, fresh, known))
-                await connection.executemany(
-                    "INSERT OR REPLACE INTO figure_cells (deployment_id, source, seconds, start, busy, cell)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    written,
-                )
-                await connection.execute(
-                    "INSERT OR REPLACE INTO figure_sources VALUES (?, ?)", (source, last)
-                )
-                since = last
-        self._folded[source] = since
-        return len(rows)
-
-    async def _read(
-        self, transaction: Transaction, source: Provenance, wanted: Iterable[Key]
-    ) -> dict[Key, tuple[int, str]]:
-        rows = await transaction.connection.execute_fetchall(
-            "SELECT c.deployment_id, c.seconds, c.start, c.busy, c.cell FROM json_each(?) AS k"
-            " CROSS JOIN figure_cells AS c ON c.deployment_id = json_extract(k.value, '$[0]')"
-            " AND c.source = ? AND c.seconds = json_extract(k.value, '$[1]')"
-            " AND c.start = json_extract(k.value, '$[2]')",
-            (json.dumps(list(wanted)), source),
-        )
-        return {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+    async def behind(self) -> int:
+        """About how many requests are in no cell yet."""
+        return await self.folding.behind()
 
     async def cells(
         self,
@@ -131,7 +53,7 @@ class Figures:
             int(begin.timestamp()),
             -int(-end.timestamp() // 1),
         )
-        return await _off_the_loop(
+        return await off_the_loop(
             len(rows),
             lambda: [(row[0], datetime.fromtimestamp(row[1], UTC), Tally.from_json(row[2])) for row in rows],
         )
@@ -167,7 +89,7 @@ class Figures:
                 counts.setdefault(id, []).append((start, count))
             return tallies, counts
 
-        return await _off_the_loop(len(rows), work)
+        return await off_the_loop(len(rows), work)
 
     async def totals(
         self, deployment_ids: Sequence[str], source: Provenance = Provenance.MEASURED
@@ -179,7 +101,7 @@ class Figures:
             json.dumps(list(deployment_ids)),
             source,
         )
-        return await _off_the_loop(len(rows), lambda: {row[0]: Tally.from_json(row[1]) for row in rows})
+        return await off_the_loop(len(rows), lambda: {row[0]: Tally.from_json(row[1]) for row in rows})
 
     async def first(self, deployment_id: str, source: Provenance = Provenance.MEASURED) -> datetime | None:
         """Where the oldest day with a request begins."""
@@ -202,7 +124,7 @@ class Figures:
         if begin < await self.kept_since():
             return None
         rows = await self._db.all(
-            f"{_SOURCES[source]} WHERE deployment_id = ? AND at >= ? AND at < ? ORDER BY at LIMIT ?",
+            f"{SOURCES[source]} WHERE deployment_id = ? AND at >= ? AND at < ? ORDER BY at LIMIT ?",
             deployment_id,
             begin.isoformat(),
             end.isoformat(),
@@ -210,7 +132,7 @@ class Figures:
         )
         if len(rows) > most:
             return None
-        return await _off_the_loop(len(rows), lambda: [_sample(row) for row in rows])
+        return await off_the_loop(len(rows), lambda: [sample_of(row) for row in rows])
 
     async def sent_since(self, since: datetime, deployment_ids: Sequence[str]) -> dict[str, int]:
         """How many requests were sent from then on, by deployment."""
@@ -229,7 +151,7 @@ class Figures:
 
     async def prune(self, now: datetime, keep_days: int) -> None:
         """Delete requests older than that, and cells too fine for their age. What they come to stays."""
-        await self.fold()
+        await self.fold(now)
         oldest = now - timedelta(days=keep_days)
         async with self._db.transaction() as transaction:
             connection = transaction.connection
@@ -238,76 +160,19 @@ class Figures:
                 " ON CONFLICT (source) DO UPDATE SET folded = max(folded, ?1)",
                 (int(oldest.timestamp()),),
             )
-            for table in ("requests", "reported_requests"):
-                await connection.execute(f"DELETE FROM {table} WHERE at < ?", (oldest.isoformat(),))
             for seconds, days in KEPT_DAYS.items():
                 await connection.execute(
                     "DELETE FROM figure_cells WHERE seconds = ? AND start < ?",
                     (seconds, int((now - timedelta(days=days)).timestamp())),
                 )
+        for table in ("requests", "reported_requests"):
+            while await self._delete_some(table, oldest):
+                pass
 
-
-async def _off_the_loop(size: int, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if size > INLINE else work()
-
-
-def _sample(row: sqlite3.Row) -> Sample:
-    _, _, at, outcome, latency, first, tokens_in, tokens_out, cost, cold, kind = row
-    return Sample(
-        datetime.fromisoformat(at),
-        Outcome(outcome),
-        latency,
-        first,
-        tokens_in,
-        tokens_out,
-        None if cost is None else Decimal(cost),
-        None if cold is None else bool(cold),
-        kind or "",
-    )
-
-
-def _gathered(rows: Sequence[sqlite3.Row]) -> dict[Key, _Cell]:
-    """The rows' cells of a minute, and under which coarser ones they fall."""
-    cells: dict[Key, _Cell] = defaultdict(_Cell)
-    for row in rows:
-        deployment_id, sample = row[1], _sample(row)
-        begin = sample.at.timestamp()
-        cells[deployment_id, 60, int(begin // 60) * 60].tally.add(sample)
-        if sample.busy_s > 0 and sample.latency_s is not None:
-            end = begin + sample.latency_s
-            for second in range(int(end - sample.busy_s), int(-(-end // 1))):
-                cells[deployment_id, 60, second // 60 * 60].busy |= 1 << (second % 60)
-    for deployment_id, _, start in tuple(cells):
-        for seconds in LEVELS[1:]:
-            cells[deployment_id, seconds, _floor(start, seconds)]  # noqa: B018  made by being asked for
-    return dict(cells)
-
-
-def _merged(
-    source: Provenance, fresh: dict[Key, _Cell], known: dict[Key, tuple[int, str]]
-) -> list[tuple[str, str, int, int, int, str]]:
-    """What is to be written: minutes first, and what is new in them added to every coarser cell."""
-    news: dict[Key, Tally] = defaultdict(Tally)
-    busy: dict[Key, int] = {}
-    for key, cell in fresh.items():
-        if key[1] != 60:
-            continue
-        before = known[key][0] if key in known else 0
-        busy[key] = before | cell.busy
-        added = cell.tally
-        added.occupied_s = (cell.busy & ~before).bit_count()
-        for seconds in LEVELS:
-            news[key[0], seconds, _floor(key[2], seconds)].merge(added)
-    written = []
-    for key, tally in news.items():
-        if key in known:
-            whole = Tally.from_json(known[key][1])
-            whole.merge(tally)
-        else:
-            whole = tally
-        written.append((key[0], source.value, key[1], key[2], busy.get(key, 0), whole.to_json()))
-    return written
-
-
-def _floor(start: int, seconds: int) -> int:
-    return start // seconds * seconds if seconds else 0
+    async def _delete_some(self, table: str, before: datetime) -> bool:
+        async with self._db.transaction() as transaction:
+            deleted = await transaction.connection.execute(
+                f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE at < ? LIMIT ?)",
+                (before.isoformat(), DELETED_AT_ONCE),
+            )
+            return deleted.rowcount == DELETED_AT_ONCE

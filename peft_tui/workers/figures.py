@@ -40,7 +40,7 @@ class FiguresWorker:
     async def tick(self) -> None:
         """Ask once, and keep what is new; an error is left to the refresh loop, which says it."""
         now = self._clock.now()
-        await self._store.figures.fold()
+        await self._store.figures.fold(now)
         await self._prune(now)
         driver = self._driver
         if not isinstance(driver, Reporter) or (self._not_before is not None and now < self._not_before):

@@ -18,7 +18,7 @@ from peft_tui.domain.tally import Tally
 from peft_tui.services.figures import EXACT, SPANS, FiguresService
 from peft_tui.services.lookups import Lookups
 from peft_tui.store import Store
-from peft_tui.store.figures import LEVELS
+from peft_tui.store.folding import LEVELS
 from tests.figures.loads import exchange, failed, load, record
 from tests.seeds import NOON, FrozenClock, made, put
 
@@ -210,3 +210,52 @@ async def test_the_overview_says_of_each_what_its_own_screen_says(store: Store) 
         assert course.figures.tally.latency.value_at(0.5) == pytest.approx(
             alone.figures.tally.latency.value_at(0.5)
         )
+
+
+async def test_many_old_requests_are_counted_in_the_background_and_said_to_be(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peft_tui.services.figures.AT_ONCE", 10)
+    monkeypatch.setattr("peft_tui.services.figures.EXACT", 10)
+    deployment = await bot(store, minutes_ago=26 * 60)
+    await record(store, load(deployment.id, 300, hours=24))
+    figures = service(store)
+    window = await figures.window(deployment, SPANS["24h"], 100)
+    first = await figures.course(deployment, window)
+    # What is shown at once says of itself what is missing.
+    assert first.figures.uncounted == 300 and first.figures.tally.total < 300
+    await figures.count_all()
+    course = await figures.course(deployment, window)
+    assert (course.figures.tally.total, course.figures.uncounted) == (300, 0)
+    await figures.close()
+
+
+async def test_old_requests_get_no_cells_that_are_too_fine_for_their_age(store: Store) -> None:
+    deployment = await bot(store, minutes_ago=60 * 24 * 60)
+    sent = load(deployment.id, 500, hours=50 * 24, failing=0.1, cold=0.05)
+    await record(store, sent)
+    await store.figures.fold(NOON)
+    for seconds, days in ((60, 8), (600, 40), (3600, 400), (86400, 60)):
+        cells = await store.figures.cells([deployment.id], seconds, NOON - 60 * DAY, NOON)
+        assert sum(tally.total for _, _, tally in cells) == sum(e.at >= NOON - days * DAY for e in sent)
+        if seconds == 86400:
+            busy = sum(tally.occupied_s for _, _, tally in cells)
+    total = (await store.figures.totals([deployment.id]))[deployment.id]
+    assert (total.total, total.occupied_s) == (500, busy)
+
+
+async def test_a_deployment_forgotten_while_its_requests_are_counted_leaves_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, forgotten = await bot(store, "kept"), await bot(store, "forgotten")
+    await record(store, [*load(kept.id, 5, failing=0), *load(forgotten.id, 5, failing=0)])
+    read = store.figures.folding._read
+
+    async def forget(source: Provenance, wanted: Iterable[tuple[str, int, int]]) -> object:
+        async with store.database.transaction() as transaction:
+            await transaction.connection.execute("DELETE FROM deployments WHERE id = ?", (forgotten.id,))
+        return await read(source, wanted)
+
+    monkeypatch.setattr(store.figures.folding, "_read", forget)
+    await store.figures.fold()
+    assert set(await store.figures.totals([kept.id, forgotten.id])) == {kept.id}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from peft_tui.app import PeftTui
 
 PERIOD_SECONDS = 30.0
+COUNTING_SECONDS = 1.0
 TREND = 16
 BLOCKS, ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#%"
 
@@ -147,6 +148,8 @@ class OverviewScreen(Screen[None]):
                 self._found = list(zip(deployments, courses, strict=True))
                 self._loaded = True
                 self._draw()
+                if self._uncounted:
+                    self.set_timer(COUNTING_SECONDS, self.read)
         except StoreError as error:
             words_ = f"The figures cannot be read: {clean_line(error, 100)}"
             self.notify(words_, severity="warning", markup=False)
@@ -178,12 +181,18 @@ class OverviewScreen(Screen[None]):
         self.query_one("#overview-head", Lines).show([spread(left, right, width)])
         title = next(column.title for column in COLUMNS if column.key == self._sort[0])
         fresh = (Cell("live", "good"),) if self._loaded else (Cell("reading", "accent"),)
+        if self._uncounted:
+            fresh = (Cell(words.counting(self._uncounted), "warn"),)
         line = words.ranges(self._range, f"by {title.lower()}", fresh, width)
         self.query_one("#overview-ranges", Lines).show([line])
         if self._loaded and not self._found:
             self.query_one("#overview-empty", Lines).show(
                 [(Cell("Nothing is deployed yet.", "strong"),), (), (Cell("esc", "accent"), Cell("  back"))]
             )
+
+    @property
+    def _uncounted(self) -> int:
+        return next((course.figures.uncounted for _, course in self._found), 0)
 
     @on(Lines.Resized)
     def _measured(self) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from peft_tui.app import PeftTui
 
 PERIOD_SECONDS = 30.0
+COUNTING_SECONDS = 1.0
+"""While older requests are being counted."""
 LEAST_SPAN, MOST_SPAN = 300.0, 3 * 366 * 86400.0
 GRID_WIDTH, GRID_HEIGHT = 110, 36
 """From this size on all charts are shown at once."""
@@ -140,6 +142,8 @@ class MetricsScreen(Screen[None]):
                 if not self._unread:
                     self._course, self._read_at = course, self._backend.clock.now()
                     self._draw()
+                    if course.figures.uncounted:
+                        self.set_timer(COUNTING_SECONDS, self.read)
                 if self._price is None:
                     self._price = await figures.price(self._deployment)
                     if self._price is not None:
@@ -223,6 +227,8 @@ class MetricsScreen(Screen[None]):
             return (Cell(self._trouble, "bad"),)
         if self._read_at is None:
             return (Cell("reading", "accent"),)
+        if self._course is not None and self._course.figures.uncounted:
+            return (Cell(words.counting(self._course.figures.uncounted), "warn"),)
         if self._end is not None:
             return (Cell("standing still", "warn"), Cell("  0 live", "dim"))
         return (Cell("live", "good"),)

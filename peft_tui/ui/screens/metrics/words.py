@@ -51,6 +51,11 @@ def window_words(begin: datetime, end: datetime, live: bool, zone: tzinfo | None
     return f"{moment(begin, 60, zone, exact=True)} – {moment(end, 60, zone, exact=True)}"
 
 
+def counting(left: int) -> str:
+    """What is not in the figures yet."""
+    return f"counting older requests, {left:,} to go"
+
+
 def summary(figures: Figures, price: Price | None, now: datetime, width: int) -> list[Line]:
     """All of it, in as few lines as the width allows."""
     return [
