@@ -108,8 +108,10 @@ def _lines(deployment: Deployment, course: Course) -> list[str]:
     if (told := figures.told) is not None:
         told_tally = told.tally
         requests = told.requests if told.requests is not None else told_tally and told_tally.total
-        billed = f"  billed {usd(told.cost_usd)}" if told.cost_usd is not None else ""
-        lines.append(f"{told.source}: {'—' if requests is None else f'{requests:,}'} requests{billed}")
+        counted = "—" if requests is None else f"{requests:,}"
+        lines.append(f"{told.source}: {counted} requests  billed {usd(told.cost_usd)}")
+        if told.billed is not None:
+            lines[-1] += f" until {told.billed[1]:%Y-%m-%d %H:%M} UTC, here {usd(told.estimate_usd)}"
     return lines
 
 

@@ -35,6 +35,10 @@ class Told:
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost_usd: Decimal | None = None
+    billed: tuple[datetime, datetime] | None = None
+    """From when to when the platform has told what it cost: bills come late."""
+    estimate_usd: Decimal | None = None
+    """What was estimated here for that stretch."""
     newest: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     """Of what does not add up: value, and how many seconds it speaks of, by metric."""
     tally: Tally | None = None

@@ -151,6 +151,9 @@ def _told(figures: Figures) -> dict[str, Any] | None:
         if told.tokens_out is not None
         else told.tally and told.tally.tokens_out,
         "cost_usd": told.cost_usd,
+        "billed_since": told.billed and told.billed[0],
+        "billed_until": told.billed and told.billed[1],
+        "estimated_here_usd": told.estimate_usd,
         "newest": {name: {"value": v, "over_seconds": s} for name, (v, s) in told.newest.items()},
         "latency_ms": _distribution(told.tally.latency) if told.tally else None,
     }

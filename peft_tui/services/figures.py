@@ -137,8 +137,8 @@ class FiguresService:
             cells = await store.figures.cells([deployment.id], level, window.begin, window.end)
             tallies = [(at, tally) for _, at, tally in cells]
         per_minute = await store.figures.sent_since(now - MINUTE, [deployment.id])
-        told = await self._told(deployment.id, window)
         ledger = ledgers.get(deployment.id)
+        told = await self._told(deployment.id, window, ledger)
 
         def work() -> Course:
             points = tuple(_points(window, tallies, ledger))
@@ -211,11 +211,14 @@ class FiguresService:
 
         return await asyncio.to_thread(work)
 
-    async def _told(self, deployment_id: str, window: Window) -> Told | None:
+    async def _told(self, deployment_id: str, window: Window, ledger: Ledger | None) -> Told | None:
         store = self._store
         told = await store.reported.told(deployment_id, window.begin, window.end)
         if told is None:
             return None
+        if told.billed is not None and ledger is not None:
+            bill = ledger.bill(*told.billed)
+            told = replace(told, estimate_usd=bill.usd if bill.known else None)
         cells = await store.figures.cells(
             [deployment_id], _level(window.step), window.begin, window.end, Provenance.REPORTED
         )

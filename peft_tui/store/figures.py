@@ -16,7 +16,7 @@ from peft_tui.store.database import Database
 from peft_tui.store.folding import KEPT_DAYS, SOURCES, Folding, off_the_loop, sample_of
 
 DELETED_AT_ONCE = 5000
-"""Rows of one transaction when old ones are deleted: a console that records waits no longer than for these."""
+"""Rows of one transaction when old ones are deleted: a console that records waits for no more."""
 
 
 class Figures:

@@ -164,11 +164,10 @@ class Batch:
     def __init__(self, rows: Sequence[sqlite3.Row], now: datetime | None) -> None:
         self.size = len(rows)
         self.last = int(rows[-1]["id"])
-        oldest = [
+        kept = [
             (seconds, (now - timedelta(days=days)).timestamp() if now else -float("inf"))
             for seconds, days in KEPT_DAYS.items()
         ]
-        oldest.append((86400, -float("inf")))
         self._cells: Cells = {seconds: defaultdict(Tally) for seconds in LEVELS}
         self._busy: dict[Place, int] = defaultdict(int)
         """Of a minute: a bit for each second in which anything was worked on."""
@@ -177,8 +176,10 @@ class Batch:
         for row in rows:
             sample, deployment_id = sample_of(row), row[1]
             begin = sample.at.timestamp()
-            for level, since in oldest:
+            level = 86400
+            for seconds, since in kept:
                 if begin >= since:
+                    level = seconds
                     break
             self._cells[level][deployment_id, int(begin // level) * level].add(sample)
             busy = sample.busy_s

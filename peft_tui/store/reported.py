@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
 from peft_tui.domain.metrics import Told
@@ -82,11 +82,15 @@ class Reported:
         sums: dict[str, Decimal] = {}
         newest: dict[str, tuple[float, int]] = {}
         counted: dict[str, Decimal] = {}
-        for metric, seconds, _, text in rows:
+        billed: tuple[datetime, datetime] | None = None
+        for metric, seconds, at, text in rows:
             try:
                 value = Decimal(text)
             except InvalidOperation:
                 continue
+            if metric == Metric.COST_USD:
+                hour = datetime.fromisoformat(at)
+                billed = (billed[0] if billed else hour, hour + timedelta(seconds=seconds))
             if metric not in SUMMED:
                 newest[metric] = (float(value), seconds)
             elif seconds != COUNTER:
@@ -107,7 +111,8 @@ class Reported:
             _whole(sums.get(Metric.TOKENS_IN)),
             _whole(sums.get(Metric.TOKENS_OUT)),
             sums.get(Metric.COST_USD),
-            newest,
+            billed,
+            newest=newest,
         )
 
     async def prune(self, before: datetime) -> None:

@@ -163,6 +163,19 @@ class Control:
             until={"seconds": int(until.timestamp())},
         )
 
+    async def billed(self, begin: datetime, end: datetime) -> list[tuple[str, datetime, Decimal]]:
+        """USD of the workspace's apps by the whole hour: whose, when it began, how much.
+
+        Raises:
+            AuthenticationFailed: this token, or this plan, may not read it.
+            Unimplemented: the server does not tell.
+        """
+        modal = (await self.connection.loaded()).modal
+        async with self.connection.asking(safe=True, urgency=Urgency.BACKGROUND) as client:
+            workspace = modal.Workspace.from_context(client=client)
+            rows = await workspace.billing.report.aio(start=begin, end=end, resolution="h")
+        return [(row.object_id, row.interval_start, row.cost) for row in rows]
+
     async def deployed(self, name: str) -> str:
         """The id of the app that is deployed under `name`; empty when none is."""
         answer = await self.connection.rpc(

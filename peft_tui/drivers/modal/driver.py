@@ -46,6 +46,8 @@ class ModalDriver:
 
     capabilities = CAPABILITIES
     metrics_wake = False
+    bill_due: datetime | None = None
+    """When what was billed is worth asking for again; None: it was not asked for yet."""
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.title = CAPABILITIES.title

@@ -1,15 +1,18 @@
-"""Modal's own statistics of each server, by the hour. Its control plane answers: asking wakes nothing."""
+"""Modal's own statistics of each server, and what it billed, by the hour. Its control plane answers: asking
+wakes nothing."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from peft_tui.domain.errors import NotFound
+from peft_tui.domain.errors import AuthenticationFailed, NotFound, PeftTuiError
 from peft_tui.domain.reported import Metric, Reading, Report
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.modal.failures import Unimplemented
+from peft_tui.text import clean_line
 
 if TYPE_CHECKING:
     from peft_tui.drivers.modal.driver import ModalDriver
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
 SOURCE = "Modal, every HTTP request"
 HOUR = timedelta(hours=1)
 MOST_HOURS = 24
+BILLED_FIRST, BILLED_AGAIN = timedelta(days=7), timedelta(hours=24)
+"""How far back the bill is read: an hour of it may come late."""
+BILL_EVERY, BILL_NEVER = timedelta(minutes=30), timedelta(hours=24)
+"""It is of whole hours; and one that may not be read is not asked for again so soon."""
 # [INF] What the percentiles are called is not documented; these are the names that its command line shows.
 _DURATION = "Request duration (s)"
 _FIRST_TEXT = "time_to_first_token"
@@ -25,24 +32,50 @@ _FIRST_TEXT = "time_to_first_token"
 async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: datetime) -> tuple[Report, ...]:
     """The hours since the last look, the one before included: what is told of an hour replaces itself."""
     await driver.workspace()
+    bill = await _billed(driver, now)
     apps = {app.app_id: app for app in await driver.control.apps()}
     found = []
     for remote_id, since in wanted.items():
+        told: list[Reading] = bill.get(remote_id, [])
         app = apps.get(remote_id)
         if app is None or not app.name:
+            # Stopped; what its last hour cost comes afterwards.
+            if told:
+                found.append(Report(remote_id, tuple(told), source=SOURCE))
             continue
         try:
             server = await driver.control.server(app.name, Urgency.BACKGROUND)
             begin = max(_hour(since) - HOUR, _hour(now) - MOST_HOURS * HOUR)
-            told: list[Reading] = []
             while begin <= now:
                 answer = await driver.control.statistics(server.function_id, begin, min(begin + HOUR, now))
                 told += _readings(answer, begin)
                 begin += HOUR
         except (NotFound, Unimplemented):
-            continue
+            if not told:
+                continue
         found.append(Report(remote_id, tuple(told), source=SOURCE))
     return tuple(found)
+
+
+async def _billed(driver: ModalDriver, now: datetime) -> dict[str, list[Reading]]:
+    """By app; nothing where it is not due, or may not be read."""
+    if driver.bill_due is not None and now < driver.bill_due:
+        return {}
+    begin = _hour(now) - (BILLED_FIRST if driver.bill_due is None else BILLED_AGAIN)
+    driver.bill_due = now + BILL_EVERY
+    try:
+        rows = await driver.control.billed(begin, now)
+    except (AuthenticationFailed, Unimplemented):
+        driver.bill_due = now + BILL_NEVER
+        return {}
+    except PeftTuiError:
+        return {}
+    found: dict[str, list[Reading]] = defaultdict(list)
+    for app_id, at, cost in rows:
+        if at + HOUR <= now:
+            hour = _hour(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
+            found[clean_line(app_id)].append(Reading(Metric.COST_USD, hour, 3600, f"{cost:f}"))
+    return found
 
 
 def _readings(answer: Any, begin: datetime) -> list[Reading]:

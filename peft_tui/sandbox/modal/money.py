@@ -32,7 +32,7 @@ def _allowed(call: Call) -> None:
 
 @streamed("WorkspaceBillingReport")
 async def report(call: Call, request: pb.WorkspaceBillingReportRequest) -> AsyncIterator[Message]:
-    """One item per app and interval in which it cost something."""
+    """One item per app and interval in which it cost something; what has not ended is left out."""
     _allowed(call)
     life.settle_all(call.world)
     width = RESOLUTIONS.get(request.resolution or "d")
@@ -41,7 +41,7 @@ async def report(call: Call, request: pb.WorkspaceBillingReportRequest) -> Async
     end = moment(request.end_timestamp, call.now)
     start = moment(request.start_timestamp, month_start(call.now))
     at = start - start % width
-    while at < min(end, call.now):
+    while at + width <= min(end, call.now):
         for app in call.state.apps.values():
             if app.workspace != call.workspace or (request.app_ids and app.id not in request.app_ids):
                 continue

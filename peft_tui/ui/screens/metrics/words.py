@@ -198,10 +198,19 @@ def reported(told: Told | None, figures: Figures, now: datetime, width: int) -> 
         parts += percentiles(tally.latency, (0.5, 0.95))
     if into is not None or out is not None:
         parts.append((Cell(f"{into or 0:,} in · {out or 0:,} out", "dim"),))
-    if told.cost_usd is not None:
-        parts.append((Cell(f"billed {usd(told.cost_usd)}"),))
+    parts.append(billed(told))
     parts.append((Cell(f"{age((now - told.as_of).total_seconds())} ago", "dim"),))
     return _flowed("platform", parts, width)
+
+
+def billed(told: Told) -> Line:
+    """What it billed, until when, and what was estimated here for the same stretch."""
+    if told.cost_usd is None or told.billed is None:
+        return (Cell("billed —", "dim"),)
+    begin, end = told.billed
+    until = moment(end, (end - begin).total_seconds(), None, exact=True)
+    here = "" if told.estimate_usd is None else f", here {usd(told.estimate_usd)}"
+    return (Cell(f"billed {usd(told.cost_usd)}"), Cell(f" until {until}{here}", "dim"))
 
 
 _NEWEST = (
