@@ -7,12 +7,13 @@ from datetime import datetime
 
 from peft_tui.backend import Backend
 from peft_tui.credentials import CredentialState
+from peft_tui.domain.ages import age
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
-from peft_tui.ui.rows import platform_trouble, seen_ago
+from peft_tui.ui.status import seen_ago
 from peft_tui.ui.widgets.headline import nothing_yet
 from peft_tui.ui.widgets.lines import Line
 
@@ -93,3 +94,21 @@ def _oldest(
         return seen_ago((now - health.listed_at).total_seconds())
     times = [d.observation.observed_at for d in deployments if d.platform == platform and d.observation]
     return seen_ago((now - min(times)).total_seconds()) if times else ""
+
+
+_FAILURES = {
+    "connection": "unreachable",
+    "authentication": "refuses the key",
+    "timeout": "does not answer",
+    "resource": "refuses for now",
+    "platform": "is failing",
+}
+
+
+def platform_trouble(health: PlatformHealth, now: datetime) -> str:
+    """`together ✖ unreachable since 2m`; empty while it answers."""
+    if health.error is None:
+        return ""
+    words = _FAILURES.get(str(health.error.get("kind")), "is failing")
+    passed = (now - health.failing_since).total_seconds() if health.failing_since else 0
+    return f"{clean_line(health.platform, 40)} ✖ {words}" + (f" since {age(passed)}" if passed >= 60 else "")

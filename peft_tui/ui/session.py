@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from peft_tui.ui.rows import SORTS, Filter
+from peft_tui.ui.filter import Filter
+from peft_tui.ui.order import SORTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from peft_tui.domain.operation import Operation, OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.ui.attention import Watch, notice
+from peft_tui.ui.filter import Filter
 from peft_tui.ui.marks import Marks
-from peft_tui.ui.rows import Filter, bills, status_text
 from peft_tui.ui.session import View
+from peft_tui.ui.status import bills, status_text
 from peft_tui.ui.troubles import MOST, Troubles
 from tests.seeds import NOON, made, observed
 

@@ -19,17 +19,11 @@ from peft_tui.domain.operation import (
 )
 from peft_tui.domain.status import Condition, Status
 from peft_tui.store.platforms import PlatformHealth
-from peft_tui.ui.rows import (
-    COLUMNS,
-    Filter,
-    doing,
-    next_change,
-    ordered,
-    platform_trouble,
-    seen_ago,
-    seen_at,
-    table_row,
-)
+from peft_tui.ui.filter import Filter
+from peft_tui.ui.order import ordered
+from peft_tui.ui.platforms import platform_trouble
+from peft_tui.ui.rows import COLUMNS, table_row
+from peft_tui.ui.status import doing, next_change, seen_ago, seen_at
 from peft_tui.ui.theme import ANSI, DARK, LIGHT, ascii_only, choose_theme, plain
 from peft_tui.ui.widgets.detail import Subject, folded, whole
 from peft_tui.ui.widgets.lines import Line, difference, spread, width_of, wrapped

@@ -30,20 +30,15 @@ from peft_tui.store.deployments import HistoryLine
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
 from peft_tui.ui.attention import Watch
+from peft_tui.ui.filter import Filter
 from peft_tui.ui.keymap import named
 from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen, per_hour, sums
 from peft_tui.ui.marks import Marks
+from peft_tui.ui.order import DOWNWARDS, ordered
 from peft_tui.ui.platforms import PlatformWords
-from peft_tui.ui.rows import (
-    COLUMNS,
-    DOWNWARDS,
-    Filter,
-    next_change,
-    ordered,
-    seen_at,
-    table_row,
-)
+from peft_tui.ui.rows import COLUMNS, table_row
 from peft_tui.ui.session import View
+from peft_tui.ui.status import next_change, seen_at
 from peft_tui.ui.theme import plain
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.detail import Subject, folded, whole

@@ -15,15 +15,8 @@ from peft_tui.domain.operation import Operation, OperationKind, OperationState
 from peft_tui.domain.status import Condition
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.text import clean_line
-from peft_tui.ui.rows import (
-    ORIGIN_WORDS,
-    UNKNOWN,
-    bills,
-    instances,
-    paced,
-    staleness,
-    status_text,
-)
+from peft_tui.ui.rows import UNKNOWN, instances
+from peft_tui.ui.status import ORIGIN_WORDS, bills, paced, staleness, status_text
 from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.operations import LABEL, operation_words, running_lines, step_lines

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from peft_tui.credentials import CredentialState
 from peft_tui.domain.money import usd
 from peft_tui.services.deployments import Summary
-from peft_tui.ui.rows import Filter
+from peft_tui.ui.filter import Filter
 from peft_tui.ui.widgets.lines import Line, shortened, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 

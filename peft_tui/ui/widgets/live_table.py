@@ -9,14 +9,11 @@ The first line of the widget is the header; it stays while the rows scroll under
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby, zip_longest
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
-from rich.cells import cell_len, split_text
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -27,125 +24,9 @@ from textual.reactive import reactive, var
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-GUTTER = 2
-"""Cells left of the first column, where the cursor's marker stands."""
-GAP = 2
-"""Cells between two columns."""
+from peft_tui.ui.widgets.cells import GAP, GUTTER, Cell, Column, Row, Slot, fit_text, follow, lay_out
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """What a column is called, and how much room it asks for."""
-
-    key: str
-    title: str
-    width: int
-    """Cells wanted."""
-    align: Literal["left", "right"] = "left"
-    priority: int = 0
-    """0 never leaves; the highest number leaves first when the width is short."""
-    grow: bool = False
-    """Takes spare width, shared with the others that grow."""
-    minimum: int = 4
-    """It never gets narrower than this, nor than `width` where that is less."""
-    elide: Literal["end", "middle"] = "end"
-    """Where text that is too long loses its cells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One text in a row; drawn literally, never as markup."""
-
-    text: str
-    tone: str = ""
-    """Suffix of a component class: "", "dim", "good", "warn", "bad" or "accent"."""
-    short: str = ""
-    """What a table says instead where `text` has not the room."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table."""
-
-    key: str
-    """Unique in the table: the cursor stays with it."""
-    cells: tuple[Cell, ...]
-    """In the order of the columns."""
-
-
-class Slot(NamedTuple):
-    """Where a column that is shown stands on the line."""
-
-    place: int
-    start: int
-    width: int
-
-
-def lay_out(columns: Sequence[Column], width: int) -> tuple[Slot, ...]:
-    """Decide which columns are shown in `width` cells, and where.
-
-    While the wanted widths do not fit, columns leave by priority. If those that never leave still do not fit,
-    they shrink, growing ones first, the widest first. What is left over goes to the growing ones.
-    """
-    kept = list(range(len(columns)))
-    widths = [column.width for column in columns]
-
-    def spare() -> int:
-        return width - GUTTER - sum(widths[index] + GAP for index in kept) + GAP
-
-    while spare() < 0:
-        last = max(kept, key=lambda index: (columns[index].priority, index), default=None)
-        if last is None or not columns[last].priority:
-            break
-        kept.remove(last)
-    while spare() < 0:
-        narrower = [index for index in kept if widths[index] > columns[index].minimum]
-        if not narrower:
-            break
-        widths[max(narrower, key=lambda index: (columns[index].grow, widths[index]))] -= 1
-    growing = [index for index in kept if columns[index].grow]
-    if growing and (left := spare()) > 0:
-        share, odd = divmod(left, len(growing))
-        for place, index in enumerate(growing):
-            widths[index] += share + (place < odd)
-
-    slots, start = [], GUTTER
-    for index in kept:
-        slots.append(Slot(index, start, widths[index]))
-        start += widths[index] + GAP
-    return tuple(slots)
-
-
-@lru_cache(maxsize=8192)
-def fit_text(text: str, width: int, align: str = "left", elide: str = "end", ellipsis: str = "…") -> str:
-    """Pad or shorten text to exactly `width` cells; wide characters are never cut in half."""
-    text = _UNPRINTABLE.sub(" ", text)
-    length = cell_len(text)
-    if length > width:
-        room = max(0, width - cell_len(ellipsis))
-        tail = room // 2 if elide == "middle" else 0
-        text = (
-            split_text(text, room - tail)[0].rstrip() + ellipsis + split_text(text, length - tail)[1].lstrip()
-        )
-        length = cell_len(text)
-    padding = " " * (width - length)
-    return padding + text if align == "right" else text + padding
-
-
-def follow(old: Sequence[Row], new: Sequence[Row], index: int) -> int:
-    """Where the row at `index` of `old`, or else its nearest neighbour, stands in `new`; -1 if empty."""
-    if not 0 <= index < len(old):
-        return 0 if new else -1
-    if index < len(new) and new[index].key == old[index].key:
-        return index
-    places = {row.key: place for place, row in enumerate(new)}
-    for distance in range(len(old)):
-        for neighbour in (index + distance, index - distance):
-            if 0 <= neighbour < len(old) and (place := places.get(old[neighbour].key)) is not None:
-                return place
-    return min(index, len(new) - 1)
+__all__ = ["GAP", "GUTTER", "Cell", "Column", "LiveTable", "Row", "fit_text", "follow", "lay_out"]
 
 
 class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -224,6 +105,18 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         def control(self) -> LiveTable:
             return self.table
 
+    class HeaderClicked(Message):
+        """The title of a column was clicked."""
+
+        def __init__(self, table: LiveTable, column: str) -> None:
+            super().__init__()
+            self.table = table
+            self.column = column
+
+        @property
+        def control(self) -> LiveTable:
+            return self.table
+
     def __init__(
         self, columns: Sequence[Column], *, id: str | None = None, classes: str | None = None
     ) -> None:
@@ -235,6 +128,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._marked: frozenset[str] = frozenset()
         self._shown: list[tuple[Row, bool, bool]] = []
         """What stands on each line: the row, whether the cursor is on it, whether it is marked."""
+        self._hidden: frozenset[str] = frozenset()
         self._layout: tuple[int, tuple[Slot, ...]] = (-1, ())
         self._styles_by_tone: dict[str, Style] = {}
         self.virtual_size = Size(0, 1)
@@ -255,6 +149,12 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def cursor_key(self) -> str | None:
         """Key of the row under the cursor; None while there are no rows."""
         return self._rows[self._cursor].key if self._cursor >= 0 else None
+
+    def hide_columns(self, keys: Collection[str]) -> None:
+        """Show no columns with these keys; those that never leave stay all the same."""
+        if self._hidden != (hidden := frozenset(keys)):
+            self._hidden, self._layout = hidden, (-1, ())
+            self.refresh()
 
     def set_rows(self, rows: Sequence[Row]) -> None:
         """Show exactly these rows in this order; repaint only the cells that differ.
@@ -313,14 +213,23 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.Chosen(self, key))
 
     def on_click(self, event: Click) -> None:
-        """Put the cursor where the mouse is; the second click chooses."""
-        if (offset := event.get_content_offset(self)) is None or offset.y == 0:
+        """Put the cursor where the mouse is; the second click chooses. A title is said to be clicked."""
+        if (offset := event.get_content_offset(self)) is None:
+            return
+        if offset.y == 0:
+            if (column := self._column_at(offset.x)) is not None:
+                self.post_message(self.HeaderClicked(self, column))
             return
         index = self.scroll_offset.y + offset.y - 1
         if index < len(self._rows):
             self._go(index)
             if event.chain == 2:
                 self.action_choose()
+
+    def _column_at(self, x: int) -> str | None:
+        """The column whose title, or the gap behind it, is at this cell."""
+        begun = [slot for slot in self._slots if slot.start <= x]
+        return self._columns[begun[-1].place].key if begun else None
 
     # The cursor, the view and what they make dirty
 
@@ -343,7 +252,7 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _slots(self) -> tuple[Slot, ...]:
         """The columns shown, laid out anew when the width has changed."""
         if self._layout[0] != (width := self._width):
-            self._layout = (width, lay_out(self._columns, width))
+            self._layout = (width, lay_out(self._columns, width, self._hidden))
         return self._layout[1]
 
     def _resize_content(self) -> None:

@@ -9,7 +9,7 @@ from peft_tui.domain.adapter import megabytes
 from peft_tui.domain.ages import span
 from peft_tui.domain.operation import Operation, OperationState, OperationStep, StepState
 from peft_tui.text import clean_line
-from peft_tui.ui.rows import paced, percent
+from peft_tui.ui.status import paced, percent
 from peft_tui.ui.widgets.lines import Line, shortened, spread, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 

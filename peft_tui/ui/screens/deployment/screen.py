@@ -23,8 +23,8 @@ from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
 from peft_tui.ui.keymap import named
 from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen
-from peft_tui.ui.rows import seen_at
 from peft_tui.ui.screens.deployment.sections import Known, Section, lines_of
+from peft_tui.ui.status import seen_at
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.detail import title_line
 from peft_tui.ui.widgets.keys import KeyBar

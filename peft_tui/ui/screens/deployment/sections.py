@@ -15,7 +15,8 @@ from peft_tui.domain.event import Event
 from peft_tui.domain.operation import Operation, OperationState
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.text import clean_line
-from peft_tui.ui.rows import ORIGIN_WORDS, UNKNOWN
+from peft_tui.ui.rows import UNKNOWN
+from peft_tui.ui.status import ORIGIN_WORDS
 from peft_tui.ui.widgets.detail import (
     READABLE,
     Subject,

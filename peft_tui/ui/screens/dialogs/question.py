@@ -12,7 +12,7 @@ from peft_tui.domain.operation import OperationKind
 from peft_tui.domain.status import Condition, Status
 from peft_tui.text import clean_line
 from peft_tui.ui.life import per_hour
-from peft_tui.ui.rows import VERBS
+from peft_tui.ui.status import VERBS
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 

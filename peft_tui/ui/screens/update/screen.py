@@ -20,7 +20,7 @@ from peft_tui.store.database import Changes
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.life import per_hour, sums
-from peft_tui.ui.rows import UNKNOWN, status_text
+from peft_tui.ui.rows import UNKNOWN
 from peft_tui.ui.screens.dialogs import ConfirmScreen
 from peft_tui.ui.screens.dialogs.question import Fact, Question
 from peft_tui.ui.screens.update.page import UpdatePage
@@ -29,6 +29,7 @@ from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.fields import ActionLine
 from peft_tui.ui.screens.wizard.foot import Foot
 from peft_tui.ui.screens.wizard.page import Page
+from peft_tui.ui.status import status_text
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread
