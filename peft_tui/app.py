@@ -32,6 +32,7 @@ from peft_tui.ui.keymap import problems as keymap_problems
 from peft_tui.ui.last_line import LastLine
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
+from peft_tui.ui.session import Keeper
 from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, is_theme, without_colour
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
@@ -91,6 +92,10 @@ class PeftTui(App[None]):
         self._opening: asyncio.Future[Backend] | None = None
         self._backend: Backend | None = None
         self._noticing = False
+        self._keepers: list[Keeper] = []
+        self._open_places: Keeper
+        self._home: DeploymentsScreen | None = None
+        self._prepared = asyncio.Event()
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = choose_theme(os.environ, "" if config.theme == "auto" else config.theme)
@@ -131,6 +136,7 @@ class PeftTui(App[None]):
         backend.store.database.when_damaged = self._begin_again
         self.notices = Notices(self, backend.store.database)
         home = DeploymentsScreen(backend)
+        self._open_places = self.keeper("places")
         self.push_screen(home)
         self.set_interval(OTHERS_SECONDS, self._look_for_others)
         self.call_after_refresh(self._begin, home, backend)
@@ -155,11 +161,15 @@ class PeftTui(App[None]):
         self.run_worker(self._start(backend), group="start", exit_on_error=False)
         if self._adapter is not None:
             home.open_wizard(self._adapter)
+            self._watch_places(home)
+        else:
+            self.run_worker(self._reopen(home, backend), group="places", exit_on_error=False)
 
     async def _start(self, backend: Backend) -> None:
         try:
             await backend.prepare()
             self.ready = True
+            self._prepared.set()
             await backend.start()
             await backend.keep()
         except PeftTuiError as error:
@@ -209,6 +219,46 @@ class PeftTui(App[None]):
         """Leave, and begin again in the sandbox: see `run`."""
         self.wants_sandbox = True
         self.exit()
+
+    # How it was left
+
+    def keeper(self, name: str) -> Keeper:
+        """What writes something down in the store; it ends with the application."""
+        assert self._backend is not None
+        self._keepers.append(Keeper(self._backend.store.views, name))
+        return self._keepers[-1]
+
+    async def _reopen(self, home: DeploymentsScreen, backend: Backend) -> None:
+        """The screens that stood open above the list, unless a key was quicker."""
+        kept = (await self._open_places.read()).get("open")
+        places = [place for place in kept if isinstance(place, dict)] if isinstance(kept, list) else []
+        if any(place.get("screen") == "wizard" for place in places):
+            # In the sandbox there are no credentials before it stands.
+            await self._prepared.wait()
+        top: Screen[Any] = home
+        for place in places:
+            from peft_tui.ui.places import screen_at
+
+            above = await screen_at(place, backend)
+            if above is None or self.screen is not top:
+                break
+            await home.open(above)
+            top = above
+        self._watch_places(home)
+
+    def _watch_places(self, home: DeploymentsScreen) -> None:
+        self._home = home
+        self.screen_change_signal.subscribe(self, lambda _: self._keep_places())
+
+    def on_place_changed(self) -> None:
+        self._keep_places()
+
+    def _keep_places(self) -> None:
+        if self._home is not None and self._home in self.screen_stack:
+            from peft_tui.ui.places import places_of
+
+            above = self.screen_stack[self.screen_stack.index(self._home) + 1 :]
+            self._open_places.keep({"open": places_of(above)})
 
     # Other processes on the same store
 
@@ -328,6 +378,8 @@ class PeftTui(App[None]):
             self._opening.cancel()
         if self._backend is not None:
             self.notices.close()
+            for keeper in self._keepers:
+                await keeper.close()
             await self._backend.close()
 
 

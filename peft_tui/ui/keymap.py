@@ -27,6 +27,9 @@ _NAMES = {
     "plus": "+",
     "minus": "-",
     "equals_sign": "=",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "at": "@",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
 }

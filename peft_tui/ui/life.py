@@ -24,7 +24,7 @@ from peft_tui.domain.operation import OperationKind
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
-from peft_tui.ui.widgets.keys import Action, actions_in_force
+from peft_tui.ui.widgets.keys import show_help
 
 if TYPE_CHECKING:
     from peft_tui.app import PeftTui
@@ -161,14 +161,7 @@ class LifeScreen(Screen[str | None]):
         self._begin(Verb.CANCEL)
 
     def action_help(self) -> None:
-        from peft_tui.ui.screens.help import HelpScreen
-
-        actions = actions_in_force(self)
-        self.app.push_screen(HelpScreen(actions, ascii_only=self.app.ascii_only), self._helped)
-
-    def _helped(self, action: Action | None) -> None:
-        if action is not None:
-            self.call_later(action.run, self.app)
+        show_help(self)
 
     def action_errors(self) -> None:
         from peft_tui.ui.screens.errors import ErrorsScreen

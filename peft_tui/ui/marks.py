@@ -20,6 +20,10 @@ class Marks:
     def __len__(self) -> int:
         return len(self._keys)
 
+    def restore(self, keys: Sequence[str]) -> None:
+        """Have exactly these marked."""
+        self._keys, self._anchor = dict.fromkeys(keys), None
+
     def toggle(self, key: str) -> None:
         """Mark it, or take its mark away."""
         self._anchor = key

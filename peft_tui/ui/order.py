@@ -25,6 +25,12 @@ SORTS: Mapping[str, tuple[bool, Callable[[Deployment], Any]]] = {
     "status": (False, lambda d: (_RANK[d.status], d.condition.value, -since(d).timestamp())),
     "instances": (True, lambda d: d.observation.ready_instances if d.observation else None),
     "cost": (True, lambda d: d.observation.usd_per_hour if d.observation else None),
+    "hourly": (True, lambda d: d.observation.usd_per_hour if d.observation else None),
+    "machine": (
+        False,
+        lambda d: (d.observation and d.observation.instance_type) or d.spec.instance_type or None,
+    ),
+    "made": (False, lambda d: -d.created_at.timestamp()),
     "adapter": (False, lambda d: d.spec.source.label.casefold()),
     "base": (False, lambda d: d.spec.base_model.rsplit("/", 1)[-1].casefold() or None),
 }

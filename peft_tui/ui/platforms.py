@@ -13,7 +13,7 @@ from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.text import clean_line
-from peft_tui.ui.status import seen_ago
+from peft_tui.ui.status import list_age, seen_ago
 from peft_tui.ui.widgets.headline import nothing_yet
 from peft_tui.ui.widgets.lines import Line
 
@@ -24,10 +24,6 @@ class PlatformWords:
     def __init__(self, backend: Backend, state: Callable[[], tuple[bool, bool]]) -> None:
         self._backend = backend
         self._state = state
-
-    def age(self, health: PlatformHealth, now: datetime) -> str:
-        """How old its list looks; empty while it is fresh."""
-        return seen_ago((now - health.listed_at).total_seconds()) if health.listed_at else "never"
 
     def troubles(
         self,
@@ -91,7 +87,7 @@ def _oldest(
 ) -> str:
     """How old the platform's last list is; what it never listed counts by itself."""
     if health and health.listed_at:
-        return seen_ago((now - health.listed_at).total_seconds())
+        return list_age(health, now)
     times = [d.observation.observed_at for d in deployments if d.platform == platform and d.observation]
     return seen_ago((now - min(times)).total_seconds()) if times else ""
 

@@ -7,12 +7,12 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from peft_tui.domain.ages import took
+from peft_tui.domain.ages import age, took
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.money import usd
 from peft_tui.domain.status import Condition, Status
 from peft_tui.text import clean_line
-from peft_tui.ui.status import ORIGIN_MARKS, staleness, status_text
+from peft_tui.ui.status import ORIGIN_MARKS, machine, staleness, status_text
 from peft_tui.ui.widgets.live_table import Cell, Column, Row
 
 if TYPE_CHECKING:
@@ -27,16 +27,19 @@ _shown = lru_cache(maxsize=16_384)(clean_line)
 """The same names and models come again and again."""
 
 COLUMNS = (
-    Column("name", "NAME", 14, grow=True, minimum=8, elide="middle"),
-    Column("platform", "PLATFORM", 9, priority=1),
-    Column("status", "STATUS", 20, grow=True, minimum=14),
-    Column("instances", "INST", 4, "right", priority=3),
-    Column("requests", "REQ", 6, "right", priority=4),
-    Column("success", "OK%", 4, "right", priority=6),
-    Column("latency", "P50", 6, "right", priority=5),
-    Column("cost", "COST", 8, "right", priority=2),
-    Column("adapter", "ADAPTER", 20, priority=8, grow=True, elide="middle"),
-    Column("base", "BASE MODEL", 24, priority=7, grow=True, elide="middle"),
+    Column("name", "NAME", 14, grow=True, minimum=8, elide="middle", words="as it is called here"),
+    Column("platform", "PLATFORM", 9, priority=1, words="whose cloud it runs in"),
+    Column("status", "STATUS", 20, grow=True, minimum=14, words="and for how long"),
+    Column("instances", "INST", 4, "right", priority=3, words="ready of at most"),
+    Column("requests", "REQ", 6, "right", priority=4, words="sent from here or reported"),
+    Column("success", "OK%", 4, "right", priority=6, words="share that succeeded"),
+    Column("latency", "P50", 6, "right", priority=5, words="half of the answers came sooner"),
+    Column("cost", "COST", 8, "right", priority=2, words="so far, or per hour"),
+    Column("hourly", "$/H", 8, "right", priority=11, words="what it costs an hour now"),
+    Column("machine", "MACHINE", 18, priority=10, elide="middle", words="what it runs on"),
+    Column("made", "MADE", 5, "right", priority=9, words="how long ago it was made"),
+    Column("adapter", "ADAPTER", 20, priority=8, grow=True, elide="middle", words="what it serves"),
+    Column("base", "BASE MODEL", 24, priority=7, grow=True, elide="middle", words="on which base"),
 )
 
 
@@ -113,6 +116,9 @@ def table_row(
             _figure(success(brief), "bad" if brief and (brief.success_rate or 1) < 0.9 else quiet),
             _figure(took(brief.p50_s if brief else None).replace(" ", ""), quiet),
             _figure(cost(deployment, brief), quiet),
+            _figure(hourly(deployment), quiet),
+            _cell(_shown(machine(deployment), 60) or UNKNOWN, "dim"),
+            _figure(age(max((now - deployment.created_at).total_seconds(), 0)), "dim"),
             adapter,
             _cell(base_label(deployment), "dim"),
         ),

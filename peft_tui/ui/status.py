@@ -20,6 +20,7 @@ from peft_tui.domain.operation import (
     StepState,
 )
 from peft_tui.domain.status import GLYPHS, Condition, Status
+from peft_tui.store.platforms import PlatformHealth
 
 STALE_SECONDS = 15
 """An observation older than this looks old: three looks of the refresh loop."""
@@ -82,6 +83,11 @@ def seen_at(deployment: Deployment, listed_at: datetime | None) -> datetime | No
         return None
     observed = deployment.observation.observed_at
     return max(observed, listed_at) if listed_at and deployment.listed else observed
+
+
+def list_age(health: PlatformHealth, now: datetime) -> str:
+    """How old a platform's list looks; empty while it is fresh."""
+    return seen_ago((now - health.listed_at).total_seconds()) if health.listed_at else "never"
 
 
 def staleness(deployment: Deployment, now: datetime, seen: datetime | None) -> str:
@@ -225,3 +231,9 @@ def since(deployment: Deployment) -> datetime:
         operation = deployment.operation
         return operation.updated_at if operation.state.ended else operation.created_at
     return deployment.since or deployment.created_at
+
+
+def machine(deployment: Deployment) -> str:
+    """What it was last seen on, else what was asked for; empty when neither is known."""
+    seen = deployment.observation.instance_type if deployment.observation else ""
+    return seen or deployment.spec.instance_type

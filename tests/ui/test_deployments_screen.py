@@ -262,7 +262,7 @@ async def test_the_cursor_goes_to_what_was_made(tmp_path: Path) -> None:
         await at.press("f")
         await at.sees("status:active")
         fresh = made("brand-new", minutes_ago=0)
-        screen_of(at)._made(fresh)
+        screen_of(at)._answered(fresh)
         await put(backend_of(at).store, fresh)
         await at.selects("brand-new")
 

@@ -209,12 +209,12 @@ def test_foreign_text_ends_no_sequence() -> None:
 
 def test_a_view_comes_back_as_it_was() -> None:
     view = View(Filter.parse("status:active llama"), ("cost", True), "abc")
-    assert View.from_dict(view.as_dict()) == view
-    assert View.from_dict(View().as_dict()) == View()
+    assert View.from_dict(view.as_dict(NOON), NOON) == view
+    assert View.from_dict(View().as_dict(NOON), NOON) == View()
 
 
 @pytest.mark.parametrize(
     "kept", [{"sort": ["nonsense", True]}, {"sort": "name"}, {"filter": 3}, {"cursor": []}]
 )
 def test_what_cannot_be_used_any_more_is_left_out(kept: dict[str, object]) -> None:
-    assert View.from_dict(kept) == View()
+    assert View.from_dict(kept, NOON) == View()

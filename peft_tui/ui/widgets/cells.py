@@ -35,6 +35,8 @@ class Column:
     """It never gets narrower than this, nor than `width` where that is less."""
     elide: Literal["end", "middle"] = "end"
     """Where text that is too long loses its cells."""
+    words: str = ""
+    """What it tells, for whoever chooses columns."""
 
 
 @dataclass(frozen=True, slots=True)

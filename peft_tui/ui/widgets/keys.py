@@ -81,6 +81,18 @@ def actions_in_force(screen: Screen[Any]) -> list[Action]:
     return sorted(found, key=lambda action: action.node is screen.app)
 
 
+def show_help(screen: Screen[Any]) -> None:
+    """Every key of the screen, searchable; what is picked there is done."""
+    from peft_tui.ui.screens.help import HelpScreen
+
+    def helped(action: Action | None) -> None:
+        if action is not None:
+            screen.call_later(action.run, screen.app)
+
+    ascii_only = getattr(screen.app, "ascii_only", False)
+    screen.app.push_screen(HelpScreen(actions_in_force(screen), ascii_only=ascii_only), helped)
+
+
 def _refusal(node: DOMNode, action: str) -> str:
     """What the node itself says of an action that is not possible now."""
     ask = getattr(node, "refusal", None)
@@ -131,7 +143,7 @@ class KeyBar(Lines):
 def _fitting(actions: list[Action], width: int) -> list[Action]:
     """The first ones that fit, and help."""
     needed = {id(action): len(key_name(action.keys[0])) + 1 + len(action.title) + 2 for action in actions}
-    last = [action for action in actions if action.keys[0] == "question_mark"]
+    last = [action for action in actions if action.action == "help"]
     left = width - sum(needed[id(action)] for action in last)
     kept: list[Action] = []
     for action in actions:

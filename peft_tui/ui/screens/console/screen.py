@@ -43,6 +43,7 @@ from peft_tui.services.wording import figures, packed
 from peft_tui.store import Changes
 from peft_tui.text import Cleaner, clean_line
 from peft_tui.ui.keymap import named
+from peft_tui.ui.places import Place
 from peft_tui.ui.screens.console.flowing import Flowing
 from peft_tui.ui.screens.console.history import COLUMNS, SHOWN, HistoryTable, history_row
 from peft_tui.ui.screens.console.pages import TABS, json_lines, snippet_lines, tab_line, timing_lines
@@ -51,7 +52,7 @@ from peft_tui.ui.screens.console.prompt_box import PromptBox
 from peft_tui.ui.screens.console.side_by_side import Side, SideBySideScreen
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.keys import Action, KeyBar, actions_in_force
+from peft_tui.ui.widgets.keys import KeyBar, show_help
 from peft_tui.ui.widgets.lines import Line, clipped, spread, wrapped
 from peft_tui.ui.widgets.live_table import Cell, LiveTable
 
@@ -97,7 +98,7 @@ class ConsoleScreen(Screen[None]):
         Binding("y", "confirm", "Yes", tooltip="Delete it."),
         Binding("left,h", "turn_snippet(-1)", "Previous", show=False),
         Binding("right,l", "turn_snippet(1)", "Next snippet", tooltip="Another language."),
-        Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
+        Binding("f1,question_mark", "help", "Help", tooltip="Every key of this place."),
     ]
     BINDINGS = named("console", BINDINGS)
 
@@ -141,6 +142,9 @@ class ConsoleScreen(Screen[None]):
             yield Small("", 20, id="search", placeholder="words in prompt or answer")
         yield HistoryTable(COLUMNS)
         yield KeyBar()
+
+    def place(self) -> Place:
+        return {"screen": "console", "deployment": self._deployment.id}
 
     def on_mount(self) -> None:
         ascii_only = self.app.ascii_only
@@ -590,13 +594,7 @@ class ConsoleScreen(Screen[None]):
         self.refresh_bindings()
 
     def action_help(self) -> None:
-        from peft_tui.ui.screens.help import HelpScreen
-
-        def helped(action: Action | None) -> None:
-            if action is not None:
-                self.call_later(action.run, self.app)
-
-        self.app.push_screen(HelpScreen(actions_in_force(self), ascii_only=self.app.ascii_only), helped)
+        show_help(self)
 
     # Children
 

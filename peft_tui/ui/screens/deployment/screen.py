@@ -23,6 +23,7 @@ from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
 from peft_tui.ui.keymap import named
 from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen
+from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.deployment.sections import Known, Section, lines_of
 from peft_tui.ui.status import seen_at
 from peft_tui.ui.widgets.banner import SandboxBanner
@@ -36,6 +37,7 @@ from peft_tui.ui.widgets.palette import ActionCommands
 TICK_SECONDS = 5.0
 LOOK_SECONDS = 10.0
 """How often events or logs are asked for while somebody looks at them."""
+_SECTIONS = {section.value for section in Section}
 _SHORT = {Section.OPERATIONS: "ops", Section.OBSERVATIONS: "seen"}
 _TOPICS = {Section.EVENTS: Topic.EVENTS, Section.LOGS: Topic.LOGS}
 
@@ -62,15 +64,15 @@ class DeploymentScreen(LifeScreen):
         Binding("r", "refresh", "Refresh", tooltip="Ask the platform now."),
         Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
         Binding("e", "errors", "Errors", tooltip="What went wrong in this session.", show=False),
-        Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
+        Binding("question_mark,f1", "help", "Help", tooltip="Every key of this place."),
     ]
     BINDINGS = named("deployment", BINDINGS)
 
-    def __init__(self, backend: Backend, deployment: Deployment) -> None:
+    def __init__(self, backend: Backend, deployment: Deployment, section: str = "") -> None:
         super().__init__()
         self._backend = backend
         self._known = Known(deployment, backend.clock.now())
-        self._section = Section.OVERVIEW
+        self._section = Section(section) if section in _SECTIONS else Section.OVERVIEW
         self._rates = Rates()
         self._removed = False
         self._refused: tuple[str, ...] = ()
@@ -236,6 +238,10 @@ class DeploymentScreen(LifeScreen):
 
     # Actions
 
+    def place(self) -> Place:
+        mine = self._known.deployment.id
+        return {"screen": "deployment", "deployment": mine, "section": self._section.value}
+
     def action_back(self) -> None:
         self.dismiss(None)
 
@@ -244,6 +250,7 @@ class DeploymentScreen(LifeScreen):
         section = Section(name)
         if section is not self._section:
             self._section = section
+            self.post_message(PlaceChanged())
             self._content.scroll_to(y=0, animate=False)
             self._read_again()
         self._draw()

@@ -20,10 +20,11 @@ from peft_tui.services.figures import SPANS
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
+from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.metrics import words
 from peft_tui.ui.screens.metrics.charts import compact
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.keys import Action, KeyBar, actions_in_force
+from peft_tui.ui.widgets.keys import KeyBar, show_help
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands
@@ -94,7 +95,7 @@ class OverviewScreen(Screen[None]):
         Binding("s", "sort", "Sort", tooltip="By the next column."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round."),
         Binding("r", "refresh", "Refresh", tooltip="Ask the platforms now, and read again."),
-        Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
+        Binding("question_mark,f1", "help", "Help", tooltip="Every key of this place."),
         Binding("escape", "back", "Back", tooltip="Back to where you came from."),
     ]
     BINDINGS = named("overview", BINDINGS)
@@ -102,7 +103,7 @@ class OverviewScreen(Screen[None]):
     def __init__(self, backend: Backend, span: str = "24h") -> None:
         super().__init__()
         self._backend = backend
-        self._range = span
+        self._range = span if span in SPANS else "24h"
         self._found: list[tuple[Deployment, Course]] = []
         self._loaded = False
         self._sort: tuple[str, bool] = ("cost", True)
@@ -208,7 +209,11 @@ class OverviewScreen(Screen[None]):
 
     def action_range(self, name: str) -> None:
         self._range = name
+        self.post_message(PlaceChanged())
         self.read()
+
+    def place(self) -> Place:
+        return {"screen": "overview", "range": self._range}
 
     def action_sort(self) -> None:
         cycle = [key for key in self._table.shown_columns if key in _SORTS]
@@ -231,14 +236,7 @@ class OverviewScreen(Screen[None]):
         self.dismiss()
 
     def action_help(self) -> None:
-        from peft_tui.ui.screens.help import HelpScreen
-
-        actions = actions_in_force(self)
-        self.app.push_screen(HelpScreen(actions, ascii_only=self.app.ascii_only), self._helped)
-
-    def _helped(self, action: Action | None) -> None:
-        if action is not None:
-            self.call_later(action.run, self.app)
+        show_help(self)
 
     @property
     def _table(self) -> OverviewTable:

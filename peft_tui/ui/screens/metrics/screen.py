@@ -24,9 +24,10 @@ from peft_tui.services.figures import SPANS, Window
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
+from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.metrics import charts, words
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.keys import Action, KeyBar, actions_in_force
+from peft_tui.ui.widgets.keys import KeyBar, show_help
 from peft_tui.ui.widgets.lines import Line, Lines
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
@@ -70,7 +71,7 @@ class MetricsScreen(Screen[None]):
         Binding("e", "export", "Export", tooltip="CSV, JSON, Prometheus, or a picture of the chart."),
         Binding("o", "overview", "All", tooltip="Every deployment side by side."),
         Binding("r", "refresh", "Refresh", tooltip="Ask the platform now, and read again."),
-        Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
+        Binding("question_mark,f1", "help", "Help", tooltip="Every key of this place."),
         Binding("escape", "back", "Back", tooltip="Drop the cursor; then back to where you came from."),
     ]
     BINDINGS = named("metrics", BINDINGS)
@@ -79,6 +80,7 @@ class MetricsScreen(Screen[None]):
         super().__init__()
         self._backend = backend
         self._deployment = deployment
+        span = span if span in SPANS else "1h"
         self._range = span
         """Its name; empty when it was zoomed to something else."""
         self._span = SPANS[span]
@@ -115,6 +117,9 @@ class MetricsScreen(Screen[None]):
         self._arrange()
         self._draw()
         self.read()
+
+    def place(self) -> Place:
+        return {"screen": "metrics", "deployment": self._deployment.id, "range": self._range or "1h"}
 
     # Reading
 
@@ -253,6 +258,7 @@ class MetricsScreen(Screen[None]):
 
     def action_range(self, name: str) -> None:
         self._range, self._span, self._end, self._cursor = name, SPANS[name], None, None
+        self.post_message(PlaceChanged())
         self.read()
 
     def action_live(self) -> None:
@@ -356,14 +362,7 @@ class MetricsScreen(Screen[None]):
             self.dismiss()
 
     def action_help(self) -> None:
-        from peft_tui.ui.screens.help import HelpScreen
-
-        actions = actions_in_force(self)
-        self.app.push_screen(HelpScreen(actions, ascii_only=self.app.ascii_only), self._helped)
-
-    def _helped(self, action: Action | None) -> None:
-        if action is not None:
-            self.call_later(action.run, self.app)
+        show_help(self)
 
     def _lines(self, name: str) -> Lines:
         return self.query_one(f"#{name}", Lines)

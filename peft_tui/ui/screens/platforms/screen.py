@@ -30,7 +30,7 @@ from peft_tui.ui.screens.platforms.rows import field_lines, store_lines
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
 from peft_tui.ui.screens.wizard.words import marked
-from peft_tui.ui.widgets.keys import Action, KeyBar, actions_in_force
+from peft_tui.ui.widgets.keys import KeyBar, show_help
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
@@ -76,7 +76,7 @@ class PlatformsScreen(Screen[None]):
         Binding("r", "look_again", "Look again", tooltip="For a keyring that was unlocked.", show=False),
         Binding("y", "confirm", "Yes, delete", tooltip="Delete it."),
         Binding("n", "keep", "No, keep", tooltip="Leave it where it is."),
-        Binding("question_mark", "help", "Help", tooltip="Every key of this place."),
+        Binding("question_mark,f1", "help", "Help", tooltip="Every key of this place."),
     ]
     BINDINGS = named("credentials", BINDINGS)
 
@@ -96,6 +96,9 @@ class PlatformsScreen(Screen[None]):
         self._deleting: CredentialField | None = None
         start = next((h for h in self._holders if h.key == platform), self._holders[0])
         self._start = start.fields[0].env
+
+    def place(self) -> dict[str, str]:
+        return {"screen": "credentials"}
 
     def compose(self) -> ComposeResult:
         yield Block(self._draw_title, id="title")
@@ -301,13 +304,7 @@ class PlatformsScreen(Screen[None]):
         self._work(partial(self._look, True))
 
     def action_help(self) -> None:
-        from peft_tui.ui.screens.help import HelpScreen
-
-        def picked(action: Action | None) -> None:
-            if action is not None:
-                self.call_later(action.run, self.app)
-
-        self.app.push_screen(HelpScreen(actions_in_force(self), ascii_only=self.app.ascii_only), picked)
+        show_help(self)
 
     def _forget_question(self) -> None:
         if self._deleting is not None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
@@ -24,7 +25,8 @@ from peft_tui.domain.offers import (
     Setting,
 )
 from peft_tui.domain.spec import DeploymentSpec, Value
-from peft_tui.drivers import capabilities
+from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.redaction import redact
 from peft_tui.services.sources import local_or_hub, repository
 
 
@@ -68,6 +70,37 @@ class Draft:
             draft._kind = local_or_hub(adapter)
             draft._references["", draft._kind] = adapter
         return draft
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the store, to go on with another day. Values that may be secrets are left out."""
+        return {
+            "platform": self.platform,
+            "name": self.name,
+            "name_is_typed": self.name_is_typed,
+            "kind": self._kind.value if self._kind is not None else None,
+            "references": [[*place, text] for place, text in self._references.items()],
+            "texts": {
+                platform: {key: text for key, text in texts.items() if _may_be_kept(key, text)}
+                for platform, texts in self._texts.items()
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, kept: object) -> Draft | None:
+        """None where it cannot be read."""
+        if not isinstance(kept, Mapping):
+            return None
+        try:
+            draft = cls(str(kept["platform"]), str(kept["name"]), bool(kept["name_is_typed"]), True)
+            draft._kind = SourceKind(kept["kind"]) if kept["kind"] else None
+            draft._references = {(str(p), SourceKind(k)): str(text) for p, k, text in kept["references"]}
+            draft._texts = {
+                str(platform): {str(key): str(text) for key, text in texts.items()}
+                for platform, texts in kept["texts"].items()
+            }
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+        return draft if draft.platform in ("", *PLATFORMS) else None
 
     @classmethod
     def of_deployment(cls, deployment: Deployment, values: Mapping[str, str]) -> Draft:
@@ -229,6 +262,11 @@ class Draft:
         return DeploymentSpec(
             self.name.strip(), self.platform, source, base, dict(self.checked(assessment).values)
         )
+
+
+def _may_be_kept(key: str, text: str) -> bool:
+    """Environment values are kept as secrets are, or not at all."""
+    return key != "environment" and redact(text) == text
 
 
 def derived_name(source: AdapterSource, rule: NameRule) -> str:

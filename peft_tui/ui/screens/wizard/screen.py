@@ -24,6 +24,7 @@ from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.services.lookups import Question
 from peft_tui.store.database import Changes
 from peft_tui.text import clean_line
+from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.wizard.answers import Answers
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.configuration_page import ConfigurationPage
@@ -36,7 +37,7 @@ from peft_tui.ui.screens.wizard.model_page import ModelPage
 from peft_tui.ui.screens.wizard.page import Page, Work
 from peft_tui.ui.screens.wizard.platform_page import PlatformPage
 from peft_tui.ui.screens.wizard.review_page import ReviewPage
-from peft_tui.ui.widgets.keys import KeyBar
+from peft_tui.ui.widgets.keys import KeyBar, show_help
 
 PAGES: tuple[type[Page], ...] = (PlatformPage, ModelPage, ConfigurationPage, ReviewPage)
 AGES_S = 30
@@ -62,6 +63,7 @@ class WizardScreen(Screen[Deployment | None]):
         Binding("ctrl+r", "ask_again", "Ask again", tooltip="Ask anew.", show=False, id="wizard.again"),
         Binding("y", "discard", "Discard", tooltip="Leave and forget what was typed.", id="wizard.discard"),
         Binding("n", "keep", "Keep", tooltip="Stay here.", id="wizard.keep"),
+        Binding("f1,question_mark", "help", "Help", tooltip="Every key of this place.", id="wizard.help"),
         Binding("up,k", "step(-1)", "Up", show=False, id="wizard.up"),
         Binding("down,j", "step(1)", "Down", show=False, id="wizard.down"),
         Binding("pageup", "scroll_page(-1)", "Page up", show=False, id="wizard.page_up"),
@@ -69,15 +71,27 @@ class WizardScreen(Screen[Deployment | None]):
     ]
 
     def __init__(
-        self, backend: Backend, *, adapter: str | None = None, again: Deployment | None = None
+        self,
+        backend: Backend,
+        *,
+        adapter: str | None = None,
+        again: Deployment | None = None,
+        draft: Draft | None = None,
+        step: int = 1,
     ) -> None:
-        """`again` failed: its answers are there already, and it gives way to what is made of them."""
+        """
+        Args:
+            adapter: a directory or a repository to begin with.
+            again: it failed: its answers are there already, and it gives way to what is made of them.
+            draft: one to go on with, from the page `step`.
+        """
         super().__init__()
-        draft = Draft.of(adapter)
-        if again is not None:
+        if again is not None and draft is None:
             draft = Draft.of_deployment(again, {k: str(v) for k, v in again.spec.settings.items()})
-        self._work = Work(backend, draft, Answers(backend), again)
-        self._page: Page = PlatformPage(self._work) if again is None else ConfigurationPage(self._work)
+            step = ConfigurationPage.STEP
+        self._work = Work(backend, draft or Draft.of(adapter), Answers(backend), again)
+        page = PAGES[step - 1] if 0 < step <= len(PAGES) and self._work.draft.platform else PlatformPage
+        self._page: Page = page(self._work)
         self._confirming = False
         self._deploying = False
         self._unlisten: Callable[[], None] = lambda: None
@@ -96,6 +110,15 @@ class WizardScreen(Screen[Deployment | None]):
 
     def on_unmount(self) -> None:
         self._unlisten()
+
+    def place(self) -> Place:
+        again = self._work.again
+        return {
+            "screen": "wizard",
+            "step": self._page.STEP,
+            "draft": self._work.draft.as_dict(),
+            "again": again.id if again is not None else None,
+        }
 
     # On and back
 
@@ -134,6 +157,7 @@ class WizardScreen(Screen[Deployment | None]):
 
     async def _open(self, page: Page) -> None:
         self._page, self._confirming = page, False
+        self.post_message(PlaceChanged())
         self._foot.say("")
         with self.app.batch_update():
             await self._body.remove_children()
@@ -206,6 +230,7 @@ class WizardScreen(Screen[Deployment | None]):
     @on(Page.Changed)
     def _draft_changed(self) -> None:
         self._confirming = False
+        self.post_message(PlaceChanged())
         self._refused_no_more()
         self._show_frame()
 
@@ -263,6 +288,10 @@ class WizardScreen(Screen[Deployment | None]):
             self.action_ask_again()
 
         self.app.push_screen(PlatformsScreen(self._work.backend, self._work.draft.platform), back)
+
+    def action_help(self) -> None:
+        """Every key of this page; in a text field by f1, for there `?` is a letter."""
+        show_help(self)
 
     def action_copy(self) -> None:
         """Put the command on the clipboard of the terminal."""

@@ -1,0 +1,139 @@
+"""How the application was left is how it opens again: after `q`, after a killed process, after a lost line."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from peft_tui.domain.adapter import SourceKind
+from peft_tui.store import Store
+from peft_tui.ui.filter import Filter
+from peft_tui.ui.screens.wizard.draft import Draft
+from peft_tui.ui.session import MARKS_LAST, Keeper, View
+from tests.driving import Driver, drive
+from tests.seeds import NOON, Seed, populated, still_app
+from tests.terminal import Terminal
+from tests.ui.test_app import ROOT, still
+from tests.ui.test_deployments_screen import screen_of
+
+
+@asynccontextmanager
+async def opened(directory: Path, seed: Seed | None = None) -> AsyncIterator[Driver]:
+    """The application: at home the first time, then wherever it was left."""
+    async with drive(still_app(directory, seed)) as at:
+        await at.until(lambda: len(at.app.screen_stack) > 1)
+        if seed is not None:
+            await at.sees("support-bot")
+        yield at
+
+
+async def test_the_list_opens_with_its_order_columns_and_marks(tmp_path: Path) -> None:
+    async with opened(tmp_path, populated) as at:
+        await at.press("greater_than_sign")
+        await at.sees("by name")
+        await at.press("less_than_sign", "less_than_sign")
+        await at.sees("by cost")
+        await at.press("w", "j", "space", "enter")
+        await at.gone("PLATFORM")
+        await at.press("space", "space")
+        await at.sees("2 marked")
+    async with opened(tmp_path) as at:
+        await at.sees("2 marked", "COST ▼")
+        assert not at.shows("PLATFORM")
+        assert len([line for line in at.lines if line.startswith((" ✓", "▸✓"))]) == 2
+
+
+async def test_the_screen_that_stood_open_opens_again_at_its_section(tmp_path: Path) -> None:
+    async with opened(tmp_path, populated) as at:
+        await at.press("j", "j", "j", "enter", "4")
+        await at.sees("4 operations ●", "support-bot")
+    async with opened(tmp_path) as at:
+        await at.sees("4 operations ●", "support-bot")
+        await at.press("escape")
+        await at.selects("support-bot")
+    async with opened(tmp_path) as at:
+        await at.selects("support-bot")
+        assert at.app.screen is screen_of(at)
+
+
+async def test_figures_open_again_over_their_range(tmp_path: Path) -> None:
+    async with opened(tmp_path, populated) as at:
+        await at.press("j", "j", "j", "m", "4")
+        await at.until(lambda: getattr(at.app.screen, "_range", "") == "7d")
+    async with opened(tmp_path) as at:
+        await at.until(lambda: getattr(at.app.screen, "_range", "") == "7d")
+        await at.sees("support-bot")
+
+
+async def test_what_is_gone_meanwhile_does_not_open(tmp_path: Path) -> None:
+    async with opened(tmp_path, populated) as at:
+        await at.press("enter")
+        await at.sees("1 overview ●")
+    store = await Store.open(tmp_path)
+    kept = await store.views.get("places")
+    await store.views.put("places", {"open": [{**kept["open"][0], "deployment": "nobody"}, {"screen": "x"}]})
+    await store.close()
+    async with opened(tmp_path) as at:
+        await at.sees("support-bot")
+        assert at.app.screen is screen_of(at)
+
+
+async def test_a_line_lost_in_the_middle_of_the_wizard_loses_no_word(tmp_path: Path) -> None:
+    async with Terminal.run(still(tmp_path), cwd=ROOT) as term:
+        await term.sees("support-bot")
+        term.press("n")
+        await term.sees("1 Platform ●")
+        term.press("enter")
+        await term.sees("2 Model ●")
+        term.type("night-shift")
+        await term.sees("night-shift")
+        await term.quiet(0.8)
+        term.signal(signal.SIGKILL)
+        await term.wait_exit()
+    async with Terminal.run(still(tmp_path), cwd=ROOT) as term:
+        await term.sees("2 Model ●")
+        await term.sees("night-shift")
+
+
+@pytest.mark.parametrize("platform", ["", "together"])
+def test_a_draft_comes_back_as_it_was_typed_without_what_may_be_secret(platform: str) -> None:
+    draft = Draft(platform)
+    draft._kind = SourceKind.HUGGING_FACE
+    draft._references = {("", SourceKind.HUGGING_FACE): "acme/", ("together", SourceKind.PLATFORM): "ml_1"}
+    draft.name, draft.touched = "half a na", True
+    draft._texts = {"modal": {"environment": "TOKEN=hush", "max_instances": "2x"}}
+    again = Draft.from_dict(draft.as_dict())
+    draft._texts["modal"].pop("environment")
+    assert again == draft
+
+
+@pytest.mark.parametrize("kept", [None, [], {}, {"platform": "gone"}, {"references": 3}])
+def test_a_draft_that_cannot_be_read_is_none(kept: object) -> None:
+    assert Draft.from_dict(kept) is None
+
+
+def test_old_marks_are_forgotten_and_the_rest_is_not() -> None:
+    view = View(Filter.parse("x"), ("requests", True), "a", ("a", "b"), frozenset({"base"}))
+    kept = view.as_dict(NOON)
+    assert View.from_dict(kept, NOON) == view
+    later = View.from_dict(kept, NOON + MARKS_LAST + timedelta(seconds=1))
+    assert later == View(view.sought, view.sort, view.cursor, (), view.hidden)
+
+
+async def test_what_is_equal_is_not_written_again_and_the_last_word_is(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path)
+    keeper = Keeper(store.views, "somewhere")
+    keeper.keep({"x": 1, "at": "then"})
+    await keeper.close()
+    assert await store.views.get("somewhere") == {"x": 1, "at": "then"}
+    second = Keeper(store.views, "somewhere")
+    assert (await second.read())["x"] == 1
+    second.keep({"x": 1, "at": "now"})
+    await second.close()
+    assert (await store.views.get("somewhere"))["at"] == "then"
+    await store.close()
