@@ -371,8 +371,10 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self.sort is None or self.sort[0] != column.key or width < 3:
             return fit_text(column.title, width, column.align, "end", ellipsis)
         mark = ("^v" if self.ascii_only else "▲▼")[self.sort[1]]
-        title = fit_text(column.title, min(width - 2, cell_len(column.title)), "left", "end", ellipsis)
-        return fit_text(f"{title} {mark}", width, column.align)
+        gap = "" if cell_len(column.title) == width - 1 else " "
+        room = width - 1 - len(gap)
+        title = fit_text(column.title, min(room, cell_len(column.title)), "left", "end", ellipsis)
+        return fit_text(f"{title}{gap}{mark}", width, column.align)
 
     def _strip(self, gutter: str, pieces: Sequence[tuple[str, str]]) -> Strip:
         """Join texts and their tones to a line, one segment per run of equal tone."""

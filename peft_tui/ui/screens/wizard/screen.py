@@ -112,7 +112,7 @@ class WizardScreen(Screen[Deployment | None]):
         self._unlisten()
 
     def place(self) -> Place:
-        again = self._work.again
+        again = self._work.instead_of
         return {
             "screen": "wizard",
             "step": self._page.STEP,
