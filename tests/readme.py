@@ -86,7 +86,13 @@ def keys() -> str:
     return table([["key", "does", "key", "does"], *rows])
 
 
-SPELLED = {"question_mark": "?", "slash": "/", "asterisk": "*"}
+SPELLED = {
+    "question_mark": "?",
+    "slash": "/",
+    "asterisk": "*",
+    "greater_than_sign": ">",
+    "less_than_sign": "<",
+}
 PARTS: dict[str, Callable[[], str]] = {"platforms": platforms, "settings": settings, "keys": keys}
 
 

@@ -49,10 +49,10 @@ WALK: list[Step] = [
     (("ctrl+t",), "connect"),
     (("ctrl+t",), rf"url +http.*{MARK}"),
     (("ctrl+y",), "clipboard"),
-    (("ctrl+t", "ctrl+g"), "esc back  q quit|esc back *$"),
-    ((CLOSE,), "ctrl.g is it applied"),
+    (("ctrl+t", "ctrl+g"), "esc back  q quit|esc back *$|esc back .*f1 help"),
+    ((CLOSE,), "ctrl.t page"),
     (("ctrl+l",), "closed loop"),
-    ((CLOSE,), "ctrl.g is it applied"),
+    ((CLOSE,), "ctrl.t page"),
     ((CLOSE,), LIST),
     # Figures.
     (("m",), "requests"),

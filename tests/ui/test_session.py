@@ -1,4 +1,4 @@
-"""How the application was left is how it opens again: after `q`, after a killed process, after a lost line."""
+"""How the application was left is how it opens again: after `q`, a killed process, a lost line."""
 
 from __future__ import annotations
 
