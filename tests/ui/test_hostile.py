@@ -49,7 +49,7 @@ WALK: list[Step] = [
     (("ctrl+t",), "connect"),
     (("ctrl+t",), rf"url +http.*{MARK}"),
     (("ctrl+y",), "clipboard"),
-    (("ctrl+t", "ctrl+g"), "esc back  q quit|esc back *$|esc back .*f1 help"),
+    (("ctrl+t", "ctrl+g"), "esc back  q quit|esc back *$"),
     ((CLOSE,), "ctrl.t page"),
     (("ctrl+l",), "closed loop"),
     ((CLOSE,), "ctrl.t page"),
