@@ -10,6 +10,7 @@ from pathlib import Path
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.doctor.finding import Finding, bad, good, note
+from peft_tui.domain.offers import CredentialField
 from peft_tui.services.credentials import Holder, holders
 from peft_tui.text import clean_line
 
@@ -36,7 +37,9 @@ async def network(credentials: Credentials, clock: Clock) -> list[Finding]:
     from peft_tui.drivers.reach import reach
 
     found = certificates(os.environ)
-    hosts = {url: holder for holder in holders() for url in _addresses(credentials, holder)}
+    hosts = {
+        url: (holder, field) for holder in holders() for url, field in _addresses(credentials, holder).items()
+    }
     if not hosts:
         return [
             *found,
@@ -44,10 +47,12 @@ async def network(credentials: Credentials, clock: Clock) -> list[Finding]:
         ]
     line = Network(clock)
     try:
-        answers = await asyncio.gather(*(reach(url, holder.title, line) for url, holder in hosts.items()))
+        answers = await asyncio.gather(
+            *(reach(url, holder.title, line, grpc=field.grpc) for url, (holder, field) in hosts.items())
+        )
     finally:
         await line.close()
-    for answer, holder in zip(answers, hosts.values(), strict=True):
+    for answer, (holder, _) in zip(answers, hosts.values(), strict=True):
         by = f" by the proxy {answer.proxy}" if answer.proxy else ""
         words = f"{holder.title}: {clean_line(answer.origin, 80)}{by}"
         if answer.error is not None or answer.seconds is None:
@@ -76,11 +81,11 @@ async def network(credentials: Credentials, clock: Clock) -> list[Finding]:
     return found
 
 
-def _addresses(credentials: Credentials, holder: Holder) -> list[str]:
-    """Where the holder is reached, as far as its declaration says so; none without its key."""
+def _addresses(credentials: Credentials, holder: Holder) -> dict[str, CredentialField]:
+    """Where the holder is reached, as far as its declaration says so; nowhere without its key."""
     if any(credentials.place(field.env) is None for field in holder.fields if field.required):
-        return []
+        return {}
     if not any(field.required for field in holder.fields):
-        return []
-    urls = [credentials.text(field.env, field.default) for field in holder.fields if not field.secret]
-    return [url for url in urls if url.startswith(("https://", "http://"))]
+        return {}
+    urls = {credentials.text(field.env, field.default): field for field in holder.fields if not field.secret}
+    return {url: field for url, field in urls.items() if url.startswith(("https://", "http://"))}

@@ -124,6 +124,8 @@ class CredentialField:
     required: bool = True
     default: str = ""
     """What is used when nothing is given: the address of an API."""
+    grpc: bool = False
+    """An address that speaks gRPC: that a connection comes about is all that a look at it can tell."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,12 @@ class Reach:
     error: PeftTuiError | None = None
 
 
-async def reach(url: str, title: str, network: Network) -> Reach:
-    """Ask a host for its root: any answer at all will do."""
+async def reach(url: str, title: str, network: Network, *, grpc: bool = False) -> Reach:
+    """Ask a host for its root: any answer at all will do.
+
+    Args:
+        grpc: it speaks no HTTP/1.1, and hangs up on who does: that it was connected to is the answer.
+    """
     proxy = ""
     try:
         origin = origin_of(url)
@@ -45,6 +49,10 @@ async def reach(url: str, title: str, network: Network) -> Reach:
         seconds = time.monotonic() - began
     except PeftTuiError as error:
         return Reach(clean_line(url, 100), proxy, error=error)
+    except (httpx.RemoteProtocolError, httpx.ReadError) as error:
+        if not grpc:
+            return Reach(origin, proxy, error=no_answer(error, title, origin, safe=True))
+        return Reach(origin, proxy, time.monotonic() - began)
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return Reach(origin, proxy, error=no_answer(error, title, origin, safe=True))
     # The host wrote its date about half way through.

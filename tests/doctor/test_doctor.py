@@ -149,13 +149,30 @@ class TestNetwork:
         assert any("Together AI: http://127.0.0.1:" in f.message and " ms" in f.message for f in found)
         assert not any("Replicate" in f.message for f in found), "without credentials it is not asked"
 
+    async def test_one_that_speaks_grpc_and_no_http_is_reached(self, sandbox: Sandbox) -> None:
+        """Its address hung up on a HEAD, which was told as a broken platform."""
+        environ = {name: value for name, value in sandbox.env.items() if name.startswith("MODAL_")}
+        found = await network(Credentials(environ), VirtualClock())
+        assert bad(found) == []
+        address = sandbox.env["MODAL_SERVER_URL"]
+        assert any(f"Modal: {address} answers in" in f.message for f in found)
+
+    async def test_a_grpc_address_where_nobody_listens_is_told(self, unused_tcp_port: int) -> None:
+        environ = {
+            "MODAL_TOKEN_ID": "ak-x",
+            "MODAL_TOKEN_SECRET": "as-x",
+            "MODAL_SERVER_URL": f"http://127.0.0.1:{unused_tcp_port}",
+        }
+        (said,) = bad(await network(Credentials(environ), VirtualClock()))
+        assert "refuses the connection" in said
+
     async def test_one_that_does_not_answer_is_told(self, unused_tcp_port: int) -> None:
         environ = {"TOGETHER_API_KEY": "x", "TOGETHER_BASE_URL": f"http://127.0.0.1:{unused_tcp_port}"}
         (said,) = bad(await network(Credentials(environ), VirtualClock()))
         assert "refuses the connection" in said
 
     async def test_a_wrong_clock_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def ahead(url: str, title: str, line: object) -> reach.Reach:
+        async def ahead(url: str, title: str, line: object, *, grpc: bool) -> reach.Reach:
             return reach.Reach(url, "", 0.1, 95.0)
 
         monkeypatch.setattr(reach, "reach", ahead)

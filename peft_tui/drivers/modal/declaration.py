@@ -275,6 +275,7 @@ CAPABILITIES = Capabilities(
             secret=False,
             required=False,
             default="https://api.modal.com",
+            grpc=True,
         ),
     ),
     sources={
