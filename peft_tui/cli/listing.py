@@ -15,6 +15,7 @@ from peft_tui.cli.output import (
     failure,
     line,
     operation_document,
+    status_words,
     table,
     talk,
 )
@@ -172,7 +173,7 @@ def _facts(deployment: Deployment) -> list[tuple[str, str]]:
     return [
         ("name", deployment.name),
         ("platform", deployment.platform),
-        ("status", deployment.condition or deployment.status),
+        ("status", status_words(deployment)),
         ("said", f"{seen.platform_status} {seen.reason}".strip() if seen else ""),
         ("seen", f"{seen.observed_at:%Y-%m-%d %H:%M:%S} UTC" if seen else ""),
         ("endpoint", seen.endpoint_url if seen else ""),

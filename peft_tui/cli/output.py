@@ -67,7 +67,7 @@ def deployment_document(deployment: Deployment, brief: Brief | None = None) -> d
         "id": deployment.id,
         "name": deployment.name,
         "platform": deployment.platform,
-        "status": deployment.status,
+        "status": deployment.standing,
         "platform_status": (seen.platform_status or None) if seen else None,
         "condition": deployment.condition or None,
         "reason": (seen.reason or None) if seen else None,
@@ -99,7 +99,7 @@ def deployment_table(deployments: Sequence[Deployment], now: datetime) -> None:
     rows = [("NAME", "PLATFORM", "STATUS", "INST", "$/H", "SEEN", "ADAPTER")]
     for d in deployments:
         seen = d.observation
-        status = f"{GLYPHS[d.status]} {d.condition or d.status}"
+        status = f"{GLYPHS[d.standing]} {status_words(d)}"
         instances = f"{_dash(seen.ready_instances)}/{_dash(seen.max_instances)}" if seen else "—"
         mark = "" if d.origin is Origin.OURS else " (not made here)"
         rows.append(
@@ -114,6 +114,12 @@ def deployment_table(deployments: Sequence[Deployment], now: datetime) -> None:
             )
         )
     table(rows)
+
+
+def status_words(deployment: Deployment) -> str:
+    """`asleep`; `failed, asleep` for what is there although its create failed."""
+    words = str(deployment.condition or deployment.status)
+    return f"failed, {words}" if deployment.standing is not deployment.status else words
 
 
 def table(rows: Iterable[Sequence[str]], indent: str = "") -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from peft_tui.domain.operation import Operation, OperationKind
+from peft_tui.domain.operation import Operation, OperationKind, OperationState
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Condition, Observation, Status
 
@@ -85,6 +85,19 @@ class Deployment:
             return None
         bills = create.made_something if create.state.ended else create.may_bill
         return None if bills else Decimal(0)
+
+    @property
+    def half_made(self) -> bool:
+        """Its create failed, and the platform has it all the same: whatever runs of it was not asked for."""
+        operation = self.operation
+        failed = operation is not None and operation.state is OperationState.FAILED
+        create = operation is not None and operation.kind is OperationKind.CREATE
+        return failed and create and self.observation is not None and self.condition is not Condition.GONE
+
+    @property
+    def standing(self) -> Status:
+        """The status that it counts as: half made is failed, also where the platform calls it well."""
+        return Status.FAILED if self.half_made else self.status
 
     @property
     def under_way(self) -> Operation | None:

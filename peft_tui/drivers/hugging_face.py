@@ -6,7 +6,7 @@ Source of the routes: huggingface_hub 1.x (`model_info(files_metadata=True)`, `h
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -23,16 +23,25 @@ ENDPOINT = "https://huggingface.co"
 _ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the hub says of a model."""
+
+    exists: bool | None
+    """None when it did not say; False also for one that it hides from who has no token for it."""
+    gated: bool | None = None
+    """Handed out to token holders only."""
+    trouble: str = ""
+    """Why it did not say."""
+
+
 class HuggingFace:
     """One hub, with the token that the environment has, if any."""
 
     def __init__(self, network: Network, credentials: Credentials) -> None:
-        self._transport = Transport(
-            network,
-            credentials.text("HF_ENDPOINT", ENDPOINT),
-            credentials.optional_secret("HF_TOKEN"),
-            "Hugging Face",
-        )
+        token = credentials.optional_secret("HF_TOKEN")
+        self._has_token = token is not None
+        self._transport = Transport(network, credentials.text("HF_ENDPOINT", ENDPOINT), token, "Hugging Face")
 
     async def adapter(self, source: AdapterSource) -> Adapter:
         """The adapter, or merged checkpoint, in a repository `owner/name[@revision]`.
@@ -69,14 +78,23 @@ class HuggingFace:
             hint="Give the repository that the training pushed to.",
         )
 
-    async def is_gated(self, repo: str) -> bool | None:
-        """Whether a model is handed out to token holders only; None when the hub does not say."""
+    async def shows(self, repo: str) -> Shown:
+        """What the hub lets this token know of a model."""
         try:
             repo, revision = split(repo)
+        except ConfigurationInvalid:
+            return Shown(exists=False)
+        try:
             info = await self._transport.get(f"/api/models/{repo}/revision/{quote(revision, safe='')}")
-        except PeftTuiError:
-            return None
-        return bool(info.get("gated") or info.get("private")) if isinstance(info, dict) else None
+        except NotFound:
+            return Shown(exists=False)
+        except AuthenticationFailed as error:
+            # Without a token what is private and what is not there look alike; with one it may be the token.
+            return Shown(exists=None if self._has_token else False, trouble=error.message)
+        except PeftTuiError as error:
+            return Shown(exists=None, trouble=error.message)
+        gated = bool(info.get("gated") or info.get("private")) if isinstance(info, dict) else None
+        return Shown(exists=True, gated=gated)
 
 
 def hub_token(token: Secret | None, spec: DeploymentSpec) -> Secret | None:

@@ -169,7 +169,7 @@ def summarize(deployments: Iterable[Deployment]) -> Summary:
     cost = Decimal(0)
     for deployment in deployments:
         total += 1
-        status = deployment.status
+        status = deployment.standing
         active += status is Status.ACTIVE
         deploying += status in (Status.DEPLOYING, Status.PENDING)
         failed += status is Status.FAILED

@@ -22,7 +22,7 @@ _RANK: dict[Status, int] = {
 SORTS: Mapping[str, tuple[bool, Callable[[Deployment], Any]]] = {
     "name": (False, lambda d: d.name.casefold()),
     "platform": (False, lambda d: (d.platform, d.name.casefold())),
-    "status": (False, lambda d: (_RANK[d.status], d.condition.value, -since(d).timestamp())),
+    "status": (False, lambda d: (_RANK[d.standing], d.condition.value, -since(d).timestamp())),
     "instances": (True, lambda d: d.observation.ready_instances if d.observation else None),
     "cost": (True, lambda d: d.observation.usd_per_hour if d.observation else None),
     "hourly": (True, lambda d: d.observation.usd_per_hour if d.observation else None),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from peft_tui.adapters import read_directory
+from peft_tui.cli.output import deployment_table
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.status import Status
+from peft_tui.drivers.modal.driver import ModalDriver
+from peft_tui.services.deployments import summarize
 from tests.doubles import until
 from tests.life import Life, directory, life
 
@@ -137,7 +142,7 @@ async def test_a_gated_base_without_a_token_is_refused_before_the_image(tmp_path
 
 
 async def test_containers_that_end_before_they_answer_are_given_up_with_what_they_said(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with life(tmp_path, "modal") as lived:
         await knob(lived, crash_next=50)
@@ -146,7 +151,44 @@ async def test_containers_that_end_before_they_answer_are_given_up_with_what_the
         assert operation.state is OperationState.FAILED
         error = dict(operation.error or {})
         assert "end before they answer" in error["message"] and error["detail"]
-        assert "may bill" in error["hint"] or "each try bills" in error["hint"]
+        assert "may bill" in error["hint"] and "each try bills" in error["hint"]
+        # It is deployed all the same, and was shown as asleep and well. The next process knows the list only.
+        lived.sandbox.clock.advance(60)
+        await lived.refresh.tick()
+        [row] = await lived.backend.store.deployments.all()
+        assert (row.half_made, row.standing) == (True, Status.FAILED)
+        assert row.observation is not None and row.observation.usd_per_hour == 0
+        assert summarize([row]).active == 0 and summarize([row]).failed == 1
+        deployment_table([row], lived.clock.now())
+        assert "✖ failed, asleep" in capsys.readouterr().out
+        # The process that saw it end knows more.
+        assert isinstance(lived.driver, ModalDriver)
+        lived.driver.watch.crashed(row.remote_id, 3, "RuntimeError")
+        await lived.refresh.tick()
+        [row] = await lived.backend.store.deployments.all()
+        assert row.status is Status.FAILED and row.observation is not None
+        assert row.observation.reason == "its containers end before they answer: RuntimeError"
+
+
+async def test_a_base_that_is_nowhere_is_said_by_the_wizard_and_never_deployed(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        source = directory(tmp_path, base="no/such-model")
+        fit = await lived.driver.assess(source, read_directory(source.reference))
+        assert "no model no/such-model" in fit.blocked
+        local = replace(read_directory(source.reference), base_model="/home/ada/models/llama")
+        assert "no model /home/ada/models/llama" in (await lived.driver.assess(source, local)).blocked
+        operation = await lived.run(await lived.intend(source, **L40S))
+        assert "no model no/such-model" in dict(operation.error or {})["message"]
+        assert "FunctionCreate" not in {r.path for r in lived.sandbox.world.data.requests}
+
+
+async def test_a_hub_that_does_not_answer_leaves_the_base_unchecked_and_says_so(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        await lived.fault(platform="huggingface", match="GET *", times=None, action="status", code=500)
+        source = directory(tmp_path)
+        fit = await lived.driver.assess(source, read_directory(source.reference))
+        assert not fit.blocked
+        assert any("cannot be checked" in finding.message for finding in fit.findings)
 
 
 async def test_a_workspace_that_is_disabled_is_not_active_though_the_list_says_deployed(

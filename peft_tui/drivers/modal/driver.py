@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from peft_tui.clock import Clock
@@ -22,7 +23,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.reported import Report
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Observation
-from peft_tui.drivers.hugging_face import HuggingFace
+from peft_tui.drivers.hugging_face import HuggingFace, Shown
 from peft_tui.drivers.modal import engine, figures, gpus, inference, states
 from peft_tui.drivers.modal.connection import Connection
 from peft_tui.drivers.modal.control import Control
@@ -30,7 +31,7 @@ from peft_tui.drivers.modal.data_plane import DataPlane
 from peft_tui.drivers.modal.declaration import CAPABILITIES
 from peft_tui.drivers.modal.failures import TITLE, Unimplemented
 from peft_tui.drivers.modal.secrets import Doorkeeper
-from peft_tui.drivers.modal.steps import NOTHING, STEPS, adapter_of
+from peft_tui.drivers.modal.steps import NOTHING, STEPS, WHERE_FROM, adapter_of, not_on_the_hub
 from peft_tui.drivers.modal.watch import Watch
 from peft_tui.drivers.modal.wire import Budget, Environment, Version, at
 from peft_tui.drivers.network import Network
@@ -124,9 +125,10 @@ class ModalDriver:
         await self.workspace()
         if source.kind is SourceKind.PLATFORM:
             adapter = await adapter_of(self, DeploymentSpec("", "modal", source), "")
-        gated = await self._gated(adapter)
-        findings = [await self._fit(adapter), *gated, *await self._money()]
         base = adapter.base_model if adapter else ""
+        shown = await self.hub.shows(base) if adapter and base and not adapter.merged else None
+        gated = self._gated(adapter, shown)
+        findings = [*self._fit(adapter, shown), *gated, *await self._money()]
         served = base or (source.reference if adapter is not None and adapter.merged else "")
         # Without a token the container would end as soon as it asks the hub, again and again.
         ruled_out = {"hub_token=no": gated[0].message} if gated else {}
@@ -204,29 +206,31 @@ class ModalDriver:
         default = next((environment for environment in found if environment.default), None)
         return default or named.get(MAIN) or (found[0] if found else Environment(name=MAIN))
 
-    async def _fit(self, adapter: Adapter | None) -> Finding:
+    def _fit(self, adapter: Adapter | None, shown: Shown | None) -> list[Finding]:
+        """Whether vLLM serves it, and whether the container will find its base."""
         if adapter is None:
-            return Finding(Level.WARNING, "the adapter's files could not be read")
+            return [Finding(Level.WARNING, "the adapter's files could not be read")]
         if reason := engine.unservable(adapter):
-            return Finding(
-                Level.BLOCKED, reason, "Merge it into its base (merge_and_unload()), or train it otherwise."
-            )
+            hint = "Merge it into its base (merge_and_unload()), or train it otherwise."
+            return [Finding(Level.BLOCKED, reason, hint)]
         if adapter.merged:
-            return Finding(Level.OK, "a whole model: served as it is")
-        if not adapter.base_model:
-            return Finding(Level.BLOCKED, "The adapter does not say which base model it belongs to.")
+            return [Finding(Level.OK, "a whole model: served as it is")]
+        if shown is None:
+            return [Finding(Level.BLOCKED, "The adapter does not say which base model it belongs to.")]
+        if shown.exists is False:
+            return [Finding(Level.BLOCKED, not_on_the_hub(adapter.base_model), WHERE_FROM)]
         rank = next(rank for rank in engine.RANKS if rank >= (adapter.rank or 16))
-        return Finding(Level.OK, f"served by vLLM on {adapter.base_model}, rank up to {rank}")
+        fits = Finding(Level.OK, f"served by vLLM on {adapter.base_model}, rank up to {rank}")
+        if shown.exists is None:
+            told = f"whether {adapter.base_model} is there cannot be checked: {shown.trouble}"
+            return [replace(fits, level=Level.WARNING), Finding(Level.WARNING, told, WHERE_FROM)]
+        return [fits]
 
-    async def _gated(self, adapter: Adapter | None) -> list[Finding]:
+    def _gated(self, adapter: Adapter | None, shown: Shown | None) -> list[Finding]:
         """That what the container needs is handed out to token holders only, if it is."""
-        if adapter is None:
+        if adapter is None or not (adapter.gated or (shown is not None and shown.gated)):
             return []
-        base = adapter.base_model
-        gated = adapter.gated or bool(base and not adapter.merged and await self.hub.is_gated(base))
-        if not gated:
-            return []
-        what = "the adapter" if adapter.gated else base
+        what = "the adapter" if adapter.gated else adapter.base_model
         if self.credentials.optional_secret("HF_TOKEN") is None:
             told = f"{what} is gated: the container needs a token to fetch it, and there is none."
             return [Finding(Level.BLOCKED, told, "export HF_TOKEN=…, of an account that may read it.")]

@@ -149,15 +149,31 @@ async def _plan(driver: ModalDriver, context: StepContext) -> engine.ServerPlan:
     return engine.server_plan(context.spec, model, context.remote_name, secret)
 
 
+WHERE_FROM = (
+    "vLLM fetches it from there: check base_model_name_or_path, or export HF_TOKEN for a private one."
+)
+
+
+def not_on_the_hub(repo: str) -> str:
+    return f"Hugging Face shows no model {repo}."
+
+
 async def _see_to_the_hub(driver: ModalDriver, spec: DeploymentSpec, model: engine.Model) -> None:
     """
     Raises:
         ConfigurationInvalid: the container would end as soon as it asks the hub.
     """
-    if spec.text("hub_token", "no") == "yes" or secrets.HUB_TOKEN in engine.environment_names(spec):
-        return
+    token = spec.text("hub_token", "no") == "yes" or secrets.HUB_TOKEN in engine.environment_names(spec)
     for repo in (model.base, model.path):
-        if repo and not repo.startswith("/") and await driver.hub.is_gated(repo):
+        # What begins so lies on the volume.
+        if not repo or repo.startswith(f"{engine.ADAPTERS}/"):
+            continue
+        shown = await driver.hub.shows(repo)
+        if shown.exists is False:
+            raise ConfigurationInvalid(
+                not_on_the_hub(repo), hint=f"{WHERE_FROM} Nothing was deployed and nothing bills."
+            )
+        if shown.gated and not token:
             raise ConfigurationInvalid(
                 f"{repo} is gated, and the container has no token to fetch it with.",
                 hint="Set Hugging Face token to yes. Nothing was deployed and nothing bills.",
@@ -278,11 +294,13 @@ def _what_it_does(containers: list[Any], ended: dict[str, str]) -> str:
 
 
 async def _crashed(driver: ModalDriver, app_id: str, ended: dict[str, str]) -> None:
+    # The next look must not call it asleep and well.
+    driver.watch.crashed(app_id, len(ended), list(ended.values())[-1])
     lines = await driver.logs(app_id, 5)
     raise PlatformFailed(
         f"Its containers end before they answer: {list(ended.values())[-1]}",
-        hint="Modal goes on trying when it is asked, and each try bills: stop it, or deploy it with other"
-        " settings.",
+        hint="It is still deployed: each request boots it again, and each try bills. Look at its logs, then"
+        " delete it or change its settings.",
         detail="\n".join(lines),
     )
 

@@ -84,6 +84,11 @@ class Watch:
         """Its bounds or its version were changed by us: it is looked at again at the next tick."""
         self._known[app_id] = _Known(looked_at=float("-inf"))
 
+    def crashed(self, app_id: str, failures: int, failure: str) -> None:
+        """So many of its containers in a row ended before one answered."""
+        known = self._known.setdefault(app_id, _Known(looked_at=float("-inf")))
+        known.failures, known.failure = failures, failure
+
     def deleted(self, app_id: str) -> None:
         """Nothing of it is left but a line of the platform's list."""
         self._remains[app_id] = False
