@@ -14,6 +14,7 @@ from peft_tui.domain.inference import (
     InferenceTarget,
     PromptRequest,
     Role,
+    Sent,
     ServedModel,
     StreamEvent,
     TextPiece,
@@ -55,9 +56,7 @@ async def test(backend: Backend, args: argparse.Namespace) -> int:
     prompt = sys.stdin.read() if args.prompt == "-" else args.prompt
     request = request_of(args, prompt)
     deployment, target, model = await whom(backend, args)
-    if target.wake is Wake.WAKES:
-        talk(target.wake_words)
-    shown = _Shown(quiet=args.json)
+    shown = _Shown(args.json, target.wake_words if target.wake is Wake.WAKES else "")
     question = Question(deployment, target, model, request, Source.COMMAND)
     try:
         exchange = await backend.prompts.ask(question, shown.take)
@@ -113,14 +112,19 @@ def request_of(args: argparse.Namespace, prompt: str) -> PromptRequest:
 class _Shown:
     """The text as it comes, cleaned across the borders of its pieces."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool, wakes: str) -> None:
         self._quiet = quiet
+        self._wakes = wakes
         self._cleaner = Cleaner()
         self._thought = False
         self._any = False
 
     def take(self, event: StreamEvent) -> None:
-        if isinstance(event, Waiting):
+        if isinstance(event, Sent) and self._wakes:
+            # Only now: what was not sent boots nothing.
+            talk(self._wakes)
+            self._wakes = ""
+        elif isinstance(event, Waiting):
             talk(f"{event.words} …")
         elif isinstance(event, TextPiece) and not event.thought and not self._quiet:
             self._write(self._cleaner.feed(event.text))

@@ -34,6 +34,10 @@ class CredentialState:
         return not self.missing
 
 
+_ADDRESSES = ("TOGETHER_BASE_URL", "REPLICATE_BASE_URL", "MODAL_SERVER_URL", "PREDIBASE_GATEWAY")
+_HERE = ("http://127.0.0.1:", "http://localhost:")
+
+
 class Credentials:
     """Looks names up in the environment that it was made with, which always wins, then in the vault."""
 
@@ -82,10 +86,15 @@ class Credentials:
         if not value:
             raise AuthenticationFailed(
                 f"No credentials for {platform}: {env} is not set.",
-                hint=f"peft-tui credentials set keeps it, export {env}=… lends it;"
-                " without an account: peft-tui --sandbox",
+                hint=f"peft-tui credentials set keeps it, export {env}=… lends it{self._without}",
             )
         return sound_secret(env, value)
+
+    @property
+    def _without(self) -> str:
+        """How to do without an account, for who is not in the sandbox already."""
+        here = any(self._environ.get(name, "").startswith(_HERE) for name in _ADDRESSES)
+        return "" if here else "; without an account: peft-tui --sandbox"
 
     def optional_secret(self, env: str) -> Secret | None:
         value = self.text(env)

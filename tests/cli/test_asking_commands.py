@@ -13,7 +13,8 @@ import pytest
 from peft_tui.cli.bench import bench
 from peft_tui.cli.main import _parse
 from peft_tui.cli.testing import test as ask
-from peft_tui.domain.errors import ConfigurationInvalid, NotFound
+from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
+from peft_tui.drivers import streaming
 from tests.life import Life, at_platform, life
 
 
@@ -100,3 +101,18 @@ async def test_a_load_run_says_its_price_asks_and_exports(shell: Shell, tmp_path
     assert err.count("It bills by time") == 2 and err.count("at the latest (--cap)") == 1
     assert len(list(csv.DictReader(file.open()))) == 4
     assert shell.predictions() == before + 4
+
+
+async def test_what_is_not_sent_is_not_said_to_boot_anything(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def missing(*_: object) -> None:
+        raise AuthenticationFailed("No credentials.")
+
+    shell.lived.sandbox.clock.advance(3600)
+    with monkeypatch.context() as patch:
+        patch.setattr(streaming, "_secret", missing)
+        status, _, err = await shell.run("test", "bot", "--prompt", "a")
+    assert (status, "boots" in err, "No credentials" in err) == (3, False, True)
+    status, _, err = await shell.run("test", "bot", "--prompt", "a")
+    assert (status, "boots" in err) == (0, True)

@@ -300,6 +300,14 @@ class TestCredentials:
         assert credentials.place("A_KEY") is Place.ENVIRONMENT
         assert credentials.state(OFFERS).source == "environment"
 
+    def test_who_is_in_the_sandbox_already_is_not_sent_there(self) -> None:
+        with pytest.raises(AuthenticationFailed) as outside:
+            Credentials({}).secret("REPLICATE_API_TOKEN", "Replicate")
+        with pytest.raises(AuthenticationFailed) as inside:
+            here = {"MODAL_SERVER_URL": "http://127.0.0.1:8462"}
+            Credentials(here).secret("MODAL_PROXY_TOKEN_ID", "Modal")
+        assert "--sandbox" in outside.value.hint and "--sandbox" not in inside.value.hint
+
     async def test_the_state_names_the_store_in_use(self, open_vault: Open) -> None:
         credentials = Credentials({}, open_vault())
         await credentials.set(KEY, f" {VALUE}\n")

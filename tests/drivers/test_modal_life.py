@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from peft_tui.adapters import read_directory
-from peft_tui.credentials import Credentials
+from peft_tui.credentials import Credentials, Place, Vault
+from peft_tui.credentials.ring import Ring
 from peft_tui.domain.adapter import AdapterSource
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import (
@@ -23,6 +24,7 @@ from peft_tui.domain.errors import (
     TimedOut,
 )
 from peft_tui.domain.inference import Wake
+from peft_tui.domain.offers import Level
 from peft_tui.domain.operation import WATCHED, OperationKind, OperationState
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.domain.status import Condition, Status
@@ -30,6 +32,7 @@ from peft_tui.drivers import capabilities, open_driver
 from peft_tui.drivers.modal import control
 from peft_tui.drivers.modal.driver import ModalDriver
 from peft_tui.drivers.protocol import StepContext
+from tests.credentials.conftest import CHEAP
 from tests.life import Life, at_platform, directory, hub, life, write_adapter
 
 L40S: dict[str, Any] = {"instance_type": "L40S", "hub_token": "yes"}
@@ -176,6 +179,85 @@ async def test_a_proxy_token_is_made_once_and_kept_by_name(tmp_path: Path) -> No
             await driver.act("proxy_token", upload_of(lived, directory(tmp_path), []))
         assert calls(lived).count("WebhookTokenCreate") == 1
         assert lived.backend.credentials.vault.names("modal/") == ("modal/proxy-token/acme",)
+
+
+def no_keyring() -> None:
+    raise RuntimeError("no keyring here")
+
+
+BARE = {"MODAL_PROXY_TOKEN_ID": "", "MODAL_PROXY_TOKEN_SECRET": ""}
+
+
+def begin_bare(lived: Life) -> ModalDriver:
+    """The next process, on a machine that keeps no secrets."""
+    driver = driver_of(lived, **BARE)
+    lived.driver = driver
+    lived.refresh._driver = driver
+    return driver
+
+
+async def test_a_session_s_proxy_token_is_gone_after_it_and_another_takes_its_place(tmp_path: Path) -> None:
+    """The row stayed “does not take the proxy token” while it billed, and nothing could ask it."""
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path), min_instances=1)
+        begin_bare(lived)
+        lived.sandbox.clock.advance(60)
+        row = await seen(lived, deployment)
+        assert (row.status, row.condition) == (Status.ACTIVE, Condition.ASSUMED)
+        assert row.observation is not None and row.observation.billed_instances == 1
+        assert "testing it makes one" in row.observation.reason
+        asked = calls(lived).count("WebhookTokenCreate")
+        await seen(lived, deployment)
+        assert calls(lived).count("WebhookTokenCreate") == asked, "looking makes none"
+        target = await ours(lived).inference(row)
+        assert calls(lived).count("WebhookTokenCreate") == asked + 1
+        assert target.auth[0].kept_as == "modal/proxy-token/acme"
+        row = await seen(lived, deployment)
+        assert (row.status, row.condition) == (Status.ACTIVE, Condition.NONE), "it was asked, and answered"
+
+
+async def test_a_proxy_token_that_nothing_keeps_is_taken_back_when_the_program_ends(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        tokens = lived.sandbox.world.modal.proxy_tokens
+        before = set(tokens)
+        driver = begin_bare(lived)
+        assert await driver.see_to_the_token() is Place.SESSION
+        assert await driver.see_to_the_token() is None
+        assert len(set(tokens) - before) == 1
+        await lived.network.close()
+        assert set(tokens) == before
+
+
+async def test_one_that_is_kept_outlives_the_program(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        tokens = lived.sandbox.world.modal.proxy_tokens
+        vault = Vault(tmp_path / "kept", Ring(no_keyring), passphrase="open sesame", cost=CHEAP)
+        driver = begin_bare(lived)
+        driver.credentials.vault = vault
+        assert not await driver._keeping(), "it will be kept: nothing to mind"
+        assert await driver.see_to_the_token() is Place.FILE
+        made = set(tokens)
+        await lived.network.close()
+        assert set(tokens) == made
+
+
+async def test_the_review_says_that_this_machine_keeps_no_secrets(tmp_path: Path) -> None:
+    source = directory(tmp_path, base="Qwen/Qwen3-8B")
+    async with life(tmp_path, "modal") as lived:
+        poor = await driver_of(lived, **BARE).assess(source, read_directory(source.reference))
+        assert not poor.blocked
+        (told,) = [f for f in poor.findings if "keeps no secrets" in f.message]
+        assert told.level is Level.WARNING and "PEFT_TUI_PASSPHRASE" in told.hint
+        rich = await ours(lived).assess(source, read_directory(source.reference))
+        assert not any("keeps no secrets" in f.message for f in rich.findings)
+
+
+async def test_a_public_server_is_asked_without_a_token_and_none_is_made(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        deployment = await active(lived, directory(tmp_path), visibility="public")
+        begin_bare(lived)
+        assert (await ours(lived).inference(deployment)).auth == ()
+        assert "WebhookTokenCreate" not in calls(lived)
 
 
 async def test_it_is_asked_with_the_proxy_token_by_name_and_says_what_sending_does(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from peft_tui.drivers.network import Network
 from peft_tui.drivers.transport import Transport
 
 OPEN_SECONDS = 20.0
+LEAVING_SECONDS = 3.0
 CALL_SECONDS = 60.0
 """For one call with the SDK's own repetitions in it."""
 
@@ -35,7 +36,9 @@ class Connection:
         self._sdk: sdk.Sdk | None = None
         self._client: Any = None
         self._opening = asyncio.Lock()
-        self._forget = network.at_close(self.close)
+        self._forget = network.at_close(self._end)
+        self.leaving: Callable[[], Awaitable[None]] | None = None
+        """What is still to be asked when the program ends; it is not waited for long."""
 
     @property
     def local(self) -> bool:
@@ -47,6 +50,17 @@ class Connection:
         if self._sdk is None:
             self._sdk = await asyncio.to_thread(sdk.load)
         return self._sdk
+
+    async def _end(self) -> None:
+        """The program ends; what is closed before that, a driver that is replaced, leaves nothing."""
+        try:
+            if self.leaving is not None and self._client is not None:
+                async with asyncio.timeout(LEAVING_SECONDS):
+                    await self.leaving()
+        except (PeftTuiError, TimeoutError):
+            pass
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         self._forget()

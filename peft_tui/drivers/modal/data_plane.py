@@ -29,6 +29,8 @@ class Health(Enum):
     STARTING = "starting"
     REFUSED = "refused"
     """It did not take our proxy token, so that nothing is known of what is behind."""
+    CLOSED = "closed"
+    """It wants a proxy token, and there is none to ask with."""
     DISABLED = "disabled"
     """The workspace is shut down, whatever the list says."""
     GONE = "gone"

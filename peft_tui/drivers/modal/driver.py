@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from peft_tui.clock import Clock
-from peft_tui.credentials import Credentials
+from peft_tui.credentials import Credentials, Place
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
@@ -64,6 +65,8 @@ class ModalDriver:
         self.watch = Watch(self.control, self.plane, clock)
         self.doors = Doorkeeper(credentials)
         self.hub = HuggingFace(network, credentials)
+        self._connection.leaving = self._take_the_token_back
+        self._making = asyncio.Lock()
         self._clock = clock
         self._workspace = ""
         self._account: Account | None = None
@@ -93,6 +96,24 @@ class ModalDriver:
             self.control.environment_id = environment.environment_id
             self._workspace = workspace
         return self._workspace
+
+    async def see_to_the_token(self) -> Place | None:
+        """Have a proxy token; where a new one is kept, None where there was one.
+
+        Modal tells its secret once: what a machine without keyring and passphrase had is gone with the
+        session, and another one takes its place.
+        """
+        workspace = await self.workspace()
+        async with self._making:
+            if await self.doors.token(workspace) is not None:
+                return None
+            made = await self.control.proxy_token("peft-tui")
+            return await self.doors.keep(workspace, made)
+
+    async def _take_the_token_back(self) -> None:
+        """One that ends with this session is of no more use to anybody: they must not pile up."""
+        if self._workspace and (token_id := self.doors.passing(self._workspace)):
+            await self.control.remove_proxy_token(token_id)
 
     async def budget(self) -> Budget | None:
         """The environment's; None where it is not told."""
@@ -128,7 +149,7 @@ class ModalDriver:
         base = adapter.base_model if adapter else ""
         shown = await self.hub.shows(base) if adapter and base and not adapter.merged else None
         gated = self._gated(adapter, shown)
-        findings = [*self._fit(adapter, shown), *gated, *await self._money()]
+        findings = [*self._fit(adapter, shown), *gated, *await self._money(), *await self._keeping()]
         served = base or (source.reference if adapter is not None and adapter.merged else "")
         # Without a token the container would end as soon as it asks the hub, again and again.
         ruled_out = {"hub_token=no": gated[0].message} if gated else {}
@@ -236,6 +257,19 @@ class ModalDriver:
             return [Finding(Level.BLOCKED, told, "export HF_TOKEN=…, of an account that may read it.")]
         told = f"{what} is gated: the container needs a token to fetch it"
         return [Finding(Level.WARNING, told, "HF_TOKEN is handed to Modal, as a secret of this deployment.")]
+
+    async def _keeping(self) -> list[Finding]:
+        """That the token which opens what is private will be gone with this session, if so."""
+        if await self.doors.token(await self.workspace()) is not None or await self.doors.lasts():
+            return []
+        return [
+            Finding(
+                Level.WARNING,
+                "this machine keeps no secrets: the proxy token that opens it ends with this session",
+                "A new one is made when you ask it again; set PEFT_TUI_PASSPHRASE, or export"
+                " MODAL_PROXY_TOKEN_ID and _SECRET, to keep one. It bills as before meanwhile.",
+            )
+        ]
 
     async def _money(self) -> list[Finding]:
         try:

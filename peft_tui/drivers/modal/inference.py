@@ -18,6 +18,7 @@ from peft_tui.domain.inference import (
 from peft_tui.domain.money import Price, Provenance, usd
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.modal.data_plane import check_address
+from peft_tui.drivers.modal.declaration import PUBLIC
 from peft_tui.drivers.modal.secrets import kept_as
 
 if TYPE_CHECKING:
@@ -31,14 +32,18 @@ async def target(driver: ModalDriver, deployment: Deployment) -> InferenceTarget
     if seen is None or not seen.endpoint_url or not seen.model:
         raise not_seen_yet(deployment.name)
     check_address(seen.endpoint_url, driver.plane.local)
-    kept = kept_as(await driver.workspace())
     wake, words = _wake(seen)
+    public = deployment.spec.text("visibility") == PUBLIC
+    if not public and wake is not Wake.REFUSED:
+        await driver.see_to_the_token()
+    kept = kept_as(await driver.workspace())
+    # Of one that was made elsewhere it is not known whether it needs a token: then it ignores it.
+    auth = (AuthHeader(header, env, kept_as=kept, part=i) for i, (header, env) in enumerate(HEADERS))
     return InferenceTarget(
         Dialect.OPENAI_CHAT,
         f"{seen.endpoint_url}/v1",
         _models(deployment, seen),
-        # What needs no token ignores it.
-        tuple(AuthHeader(header, env, kept_as=kept, part=i) for i, (header, env) in enumerate(HEADERS)),
+        () if public else tuple(auth),
         _price(seen),
         wake,
         words,

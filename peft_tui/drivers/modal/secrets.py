@@ -10,6 +10,7 @@ from peft_tui.drivers.modal.data_plane import ProxyToken
 from peft_tui.drivers.modal.engine import environment_names
 
 HUB_TOKEN = "HF_TOKEN"
+LASTING = (Place.KEYRING, Place.FILE)
 
 
 async def environment(credentials: Credentials, spec: DeploymentSpec, remote_name: str) -> dict[str, Secret]:
@@ -68,6 +69,15 @@ class Doorkeeper:
             if token_id and token_secret:
                 self._kept = Secret(token_id), Secret(token_secret)
         return self._kept
+
+    async def lasts(self) -> bool:
+        """Whether a new one would outlive this session."""
+        return any(rung.usable for rung in await self._credentials.vault.rungs() if rung.place in LASTING)
+
+    def passing(self, workspace: str) -> str:
+        """The id of the one that was made here and that nobody has when this session ends; else nothing."""
+        known = self._credentials.vault.known(kept_as(workspace))
+        return known[0].reveal().partition(".")[0] if known and known[1] is Place.SESSION else ""
 
     async def keep(self, workspace: str, token: ProxyToken) -> Place:
         """Keep a new one; where."""

@@ -15,6 +15,8 @@ from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.modal.data_plane import Answer, Health
 from peft_tui.drivers.modal.wire import App, Container, Server, at
 
+REFUSED = "its container runs; it does not take the proxy token: check MODAL_PROXY_TOKEN_ID and _SECRET"
+CLOSED = "its container runs; whether it answers is not known without a proxy token: testing it makes one"
 FAILURES = 3
 """Containers in a row that ended before one answered: it will not come up by itself."""
 
@@ -104,11 +106,9 @@ def _deployed(sight: Sight) -> tuple[Status, Condition, str]:
         if sight.server is None:
             return Status.ACTIVE, Condition.NONE, ""
         if health is Health.REFUSED:
-            return (
-                Status.ACTIVE,
-                Condition.ASSUMED,
-                "it does not take the proxy token",
-            )
+            return Status.ACTIVE, Condition.ASSUMED, REFUSED
+        if health is Health.CLOSED:
+            return Status.ACTIVE, Condition.ASSUMED, CLOSED
         return Status.DEPLOYING, Condition.NONE, "the container is starting" + _last(sight)
     if sight.containers:
         return Status.DEPLOYING, Condition.NONE, "waiting for a GPU" + _last(sight)

@@ -149,9 +149,7 @@ async def _plan(driver: ModalDriver, context: StepContext) -> engine.ServerPlan:
     return engine.server_plan(context.spec, model, context.remote_name, secret)
 
 
-WHERE_FROM = (
-    "vLLM fetches it from there: check base_model_name_or_path, or export HF_TOKEN for a private one."
-)
+WHERE_FROM = "vLLM fetches it there: check base_model_name_or_path; export HF_TOKEN for a private one."
 
 
 def not_on_the_hub(repo: str) -> str:
@@ -224,13 +222,11 @@ async def _url(driver: ModalDriver, context: StepContext) -> Outputs:
 
 
 async def _proxy_token(driver: ModalDriver, context: StepContext) -> Outputs:
-    workspace = await driver.workspace()
-    if await driver.doors.token(workspace) is None:
-        made = await driver.control.proxy_token("peft-tui")
-        place = await driver.doors.keep(workspace, made)
-        context.report(None, None, f"a new one, kept in: {place}")
-        return {"proxy_token_kept": str(place)}
-    return {}
+    place = await driver.see_to_the_token()
+    if place is None:
+        return {}
+    context.report(None, None, f"a new one, kept in: {place}")
+    return {"proxy_token_kept": str(place)}
 
 
 async def _answer(driver: ModalDriver, context: StepContext) -> Outputs:

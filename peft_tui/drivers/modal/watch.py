@@ -36,6 +36,8 @@ class _Known:
     """Containers of which one has answered."""
     refused: frozenset[str] = frozenset()
     """Containers behind an address that did not take our token: asking again would say nothing new."""
+    asked_bare: bool = False
+    """It was asked without a token, for there was none."""
     seen: frozenset[str] = frozenset()
     """Containers that had started at the last look."""
     failures: int = 0
@@ -200,14 +202,16 @@ class Watch:
         started = frozenset(c.task_id for c in sight.containers if c.started_at)
         await self._count_failures(known, started)
         answer: Answer | None = None
-        if started and started <= known.refused:
-            answer = Answer(Health.REFUSED)
+        bare = token is None
+        if started and started <= known.refused and known.asked_bare == bare:
+            answer = Answer(Health.CLOSED if bare else Health.REFUSED)
         elif started and not sight.proved and known.server is not None and known.server.url:
             answer = await self.plane.health(known.server.url, token)
             if answer.health is Health.READY:
                 known.proved, known.failures = started, 0
             elif answer.health is Health.REFUSED:
-                known.refused = started
+                known.refused, known.asked_bare = started, bare
+                answer = replace(answer, health=Health.CLOSED) if bare else answer
         elif sight.proved:
             known.proved |= started
         return replace(sight, health=answer, failures=known.failures, failure=known.failure)
