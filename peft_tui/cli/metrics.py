@@ -10,7 +10,7 @@ from typing import Any
 
 from peft_tui.backend import Backend
 from peft_tui.cli.output import data, line, talk
-from peft_tui.domain.ages import span, took
+from peft_tui.domain.ages import clocks, span, took
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
@@ -105,6 +105,8 @@ def _lines(deployment: Deployment, course: Course) -> list[str]:
             f"            {usd(bill.unwatched_usd)} of it in {span(bill.unwatched_s)} that nobody watched,"
             f" {span(bill.unknown_s)} not known"
         )
+    if figures.clocks_differ:
+        lines.append(f"            {clocks(figures.ahead)}")
     if (told := figures.told) is not None:
         told_tally = told.tally
         requests = told.requests if told.requests is not None else told_tally and told_tally.total

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 
 def age(seconds: float) -> str:
     """`<1m`, `7m`, `25m`, `3h`, `2d`: changes rarely, so that a settled row is not repainted each tick."""
@@ -36,3 +38,11 @@ def took(seconds: float | None) -> str:
     if seconds < 9.995:
         return f"{seconds:.2f} s"
     return f"{seconds:.1f} s" if seconds < 59.95 else span(seconds)
+
+
+def clocks(ahead: timedelta | None) -> str:
+    """That a platform counts another time than this machine; nothing where that is not known."""
+    if ahead is None:
+        return ""
+    way = "ahead of" if ahead > timedelta() else "behind"
+    return f"its clock is {span(abs(ahead.total_seconds()))} {way} ours: it may bill other hours"

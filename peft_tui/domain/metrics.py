@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from peft_tui.domain.billing import Bill
 from peft_tui.domain.money import Provenance
 from peft_tui.domain.tally import Tally
 
+SKEW = timedelta(seconds=30)
+"""Clocks that differ by less are taken for the same."""
 MILLION = Decimal(1_000_000)
 LEAST = {0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368}
 """How many samples a percentile needs before it has an upper bound at all."""
@@ -59,6 +61,8 @@ class Figures:
     usd_per_hour: Decimal | None = None
     """What it costs now."""
     told: Told | None = None
+    ahead: timedelta | None = None
+    """How far the platform's clock is ahead of ours, which the cost of time is measured by."""
     uncounted: int = 0
     """Requests, of whichever deployment, that are not in it yet: they are being counted."""
     exact: bool = False
@@ -75,6 +79,11 @@ class Figures:
     def cost_is_complete(self) -> bool:
         """False: it is at least that much."""
         return self.bill.complete or (not self.bill.known and self.tally.priced > 0)
+
+    @property
+    def clocks_differ(self) -> bool:
+        """Whether the platform may count other hours than were counted here."""
+        return self.ahead is not None and self.bill.known and abs(self.ahead) > SKEW
 
     @property
     def cost_provenance(self) -> Provenance:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from enum import IntEnum
 
 from peft_tui.clock import Clock
@@ -28,6 +31,8 @@ RETRY_TOKENS = 100
 RETRY_COST = 5
 TRIP_AFTER = 5
 """Failures in a row that open the breaker."""
+DATES = 9
+"""Of so many answers the dates are remembered."""
 OPEN_SECONDS, OPEN_SECONDS_MAX = 5.0, 30.0
 
 
@@ -41,6 +46,30 @@ class Host:
         self._tokens = RETRY_TOKENS
         self._failures = 0
         self._open_until = 0.0
+        self._ahead: deque[timedelta] = deque(maxlen=DATES)
+
+    def dated(self, headers: Mapping[str, str]) -> None:
+        """Learn from an answer what time it is there."""
+        if "age" in headers:
+            # Out of a cache: it is as old as that.
+            return
+        try:
+            there = parsedate_to_datetime(headers.get("date", ""))
+            # Written in whole seconds, it is half a second late on the average.
+            self._ahead.append(there - self._clock.now() + timedelta(seconds=0.5))
+        except (ValueError, TypeError, OverflowError):
+            # None, or one without a time zone.
+            return
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far its clock is ahead of ours, the median of the last answers; None before there was one."""
+        return sorted(self._ahead)[len(self._ahead) // 2] if self._ahead else None
+
+    def now(self) -> datetime:
+        """The time there, as its last answer told it; ours, when it told none."""
+        ours = self._clock.now()
+        return ours + self._ahead[-1] if self._ahead else ours
 
     @asynccontextmanager
     async def place(self, urgency: Urgency) -> AsyncIterator[None]:

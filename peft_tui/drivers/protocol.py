@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from peft_tui.clock import Clock
@@ -82,6 +82,16 @@ class Reporter(Protocol):
         Raises:
             PeftTuiError: nothing could be had.
         """
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """A driver whose platform tells the time with its answers."""
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far its clock is ahead of this machine's; None before it answered."""
         ...
 
 

@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -62,6 +63,15 @@ class Transport:
         self._network = network
         self._secret = secret
         self._platform = platform
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far the platform's clock is ahead of this machine's; None before it answered."""
+        return self._network.host(self.origin).ahead
+
+    def now(self) -> datetime:
+        """The platform's time: what its own times are to be compared with."""
+        return self._network.host(self.origin).now()
 
     async def get(
         self, path: str, params: Mapping[str, Any] | None = None, urgency: Urgency = Urgency.NORMAL
@@ -128,6 +138,7 @@ class Transport:
                             hint="A key or a name holds characters that it cannot hold.",
                         ) from error
                     response = await client.send(request, stream=True)
+                    host.dated(response.headers)
                     try:
                         if response.is_redirect:
                             url, params = self._redirect(response, safe), None

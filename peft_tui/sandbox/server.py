@@ -6,6 +6,7 @@ import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def split_path(path: str) -> tuple[str | None, str]:
     if head in control.PLATFORMS:
         return head, "/" + rest
     return None, path
+
+
+async def date(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer tells the time of this world, which need not be the machine's."""
+    response.headers["Date"] = formatdate(world_of(request).now(), usegmt=True)
 
 
 @web.middleware
@@ -130,6 +136,7 @@ def make_app(world: World, stream_port: list[int]) -> web.Application:
     app = web.Application(middlewares=[observe], client_max_size=LARGEST_BODY)
     app[WORLD] = world
     app[STREAM_PORT] = stream_port
+    app.on_response_prepare.append(date)
     app.add_routes(control.routes())
     app.add_routes(together_routes.routes("/together"))
     app.add_routes(replicate_routes.routes("/replicate"))
@@ -144,6 +151,7 @@ def make_stream_app(world: World) -> web.Application:
     app = web.Application(middlewares=[observe])
     app[WORLD] = world
     app[STREAMS_ONLY] = True
+    app.on_response_prepare.append(date)
     app.add_routes(replicate_streams.routes())
     return app
 

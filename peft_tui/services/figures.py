@@ -139,6 +139,8 @@ class FiguresService:
         per_minute = await store.figures.sent_since(now - MINUTE, [deployment.id])
         ledger = ledgers.get(deployment.id)
         told = await self._told(deployment.id, window, ledger)
+        health = (await store.platforms.all()).get(deployment.platform)
+        ahead = health.ahead if health else None
 
         def work() -> Course:
             points = tuple(_points(window, tallies, ledger))
@@ -150,6 +152,7 @@ class FiguresService:
                 figures,
                 per_minute=per_minute.get(deployment.id, 0),
                 told=told,
+                ahead=ahead,
                 exact=samples is not None,
                 uncounted=self.uncounted if samples is None else 0,
             )

@@ -235,6 +235,9 @@ MIGRATIONS: dict[str, str] = {
         );
         CREATE INDEX reported_requests_by_time ON reported_requests (deployment_id, at);
     """,
+    "platform clocks": """
+        ALTER TABLE platforms ADD COLUMN ahead_s REAL;
+    """,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from peft_tui.store.database import Database, Transaction, error_text
@@ -20,6 +20,8 @@ class PlatformHealth:
     """The last time that its whole list was read."""
     failing_since: datetime | None = None
     error: Mapping[str, Any] | None = None
+    ahead: timedelta | None = None
+    """How far its clock is ahead of this machine's, where it tells the time."""
 
 
 class Platforms:
@@ -36,16 +38,24 @@ class Platforms:
                 datetime.fromisoformat(row["listed_at"]) if row["listed_at"] else None,
                 datetime.fromisoformat(row["failing_since"]) if row["failing_since"] else None,
                 json.loads(row["error"]) if row["error"] else None,
+                None if row["ahead_s"] is None else timedelta(seconds=row["ahead_s"]),
             )
             for row in await self._db.all("SELECT * FROM platforms")
         }
 
-    async def listed(self, transaction: Transaction, platform: str, at: datetime) -> None:
+    async def listed(
+        self, transaction: Transaction, platform: str, at: datetime, ahead: timedelta | None = None
+    ) -> None:
         await transaction.connection.execute(
-            "INSERT INTO platforms (platform, listed_at, revision) VALUES (?1, ?2, ?3)"
+            "INSERT INTO platforms (platform, listed_at, revision, ahead_s) VALUES (?1, ?2, ?3, ?4)"
             " ON CONFLICT (platform) DO UPDATE SET listed_at = ?2, error = NULL, failing_since = NULL,"
-            " revision = ?3",
-            (platform, at.isoformat(), transaction.revision),
+            " revision = ?3, ahead_s = ?4",
+            (
+                platform,
+                at.isoformat(),
+                transaction.revision,
+                None if ahead is None else round(ahead.total_seconds(), 1),
+            ),
         )
 
     async def failed(self, platform: str, error: Mapping[str, Any], at: datetime) -> None:

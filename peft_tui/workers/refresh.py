@@ -14,7 +14,7 @@ from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
 from peft_tui.domain.errors import ConnectionFailed, PeftTuiError
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Condition, Observation, gone
-from peft_tui.drivers.protocol import Driver, RemoteDeployment
+from peft_tui.drivers.protocol import Dated, Driver, RemoteDeployment
 from peft_tui.store import Store
 
 PERIOD_SECONDS = 5.0
@@ -92,7 +92,8 @@ class Refresh:
                 elif deployment.listed:
                     await store.deployments.missed(transaction, deployment)
             await store.deployments.leave_out_others(transaction, self._platform, account)
-            await store.platforms.listed(transaction, self._platform, now)
+            ahead = self._driver.ahead if isinstance(self._driver, Dated) else None
+            await store.platforms.listed(transaction, self._platform, now, ahead)
             await store.billing.watched(transaction, self._platform, account, now)
 
     async def _missing(self, deployment: Deployment) -> tuple[Deployment, bool]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 
@@ -36,6 +38,30 @@ def is_open(host: Host) -> bool:
     except ConnectionFailed:
         return True
     return False
+
+
+class TestClock:
+    def test_the_time_there_is_what_its_answers_say(self, host: Host, clock: VirtualClock) -> None:
+        assert host.ahead is None and host.now() == clock.now()
+        for hours in (1, 1, 7, 1):
+            host.dated({"date": format_datetime(clock.now() + timedelta(hours=hours), usegmt=True)})
+        # One answer that was long on its way does not decide it; what is waited for goes by the last.
+        assert host.ahead is not None and abs(host.ahead - timedelta(hours=1)) < timedelta(seconds=1)
+        assert abs(host.now() - clock.now() - timedelta(hours=1)) < timedelta(seconds=1)
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {},
+            {"date": "yesterday"},
+            {"date": "Sat, 14 Mar 2026 12:00:00"},
+            {"date": "Sat, 14 Mar 99999 12:00:00 GMT"},
+            {"date": "Sat, 14 Mar 2020 12:00:00 GMT", "age": "60"},
+        ],
+    )
+    def test_what_tells_no_time_changes_nothing(self, host: Host, headers: dict[str, str]) -> None:
+        host.dated(headers)
+        assert host.ahead is None
 
 
 class TestBreaker:

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -91,6 +91,10 @@ class PredibaseDriver:
         self._clock = clock
         self._prices = price_table("predibase")
         self._whoami: Whoami | None = None
+
+    @property
+    def ahead(self) -> timedelta | None:
+        return self.http.ahead
 
     async def account(self) -> Account:
         who = await self.whoami()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from peft_tui.clock import Clock
@@ -53,6 +53,10 @@ class ReplicateDriver:
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.api = ReplicateApi(network, credentials)
         self._clock = clock
+
+    @property
+    def ahead(self) -> timedelta | None:
+        return self.api.http.ahead
 
     async def account(self) -> Account:
         wire = await self.api.owner()
@@ -122,7 +126,7 @@ class ReplicateDriver:
         by_deployment: dict[str, list[Prediction]] = {}
         for prediction in predictions:
             by_deployment.setdefault(prediction.deployment, []).append(prediction)
-        now = self._clock.now()
+        now = self.api.http.now()
         oldest = min((moment(p.created_at) or now for p in predictions), default=now)
         return tuple(
             self._remote(
@@ -168,7 +172,9 @@ class ReplicateDriver:
         self, deployment: Deployment, predictions: list[Prediction], complete: bool
     ) -> RemoteDeployment:
         now = self._clock.now()
-        status, condition, word, reason = states.derive(deployment, predictions, complete, now)
+        # Its own times are compared with its own clock.
+        told = states.derive(deployment, predictions, complete, self.api.http.now())
+        status, condition, word, reason = told
         release = deployment.current_release
         configuration = release.configuration
         low = configuration.min_instances or 0

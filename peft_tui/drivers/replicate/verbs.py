@@ -139,7 +139,7 @@ async def _time_left(api: ReplicateApi, context: StepContext) -> timedelta:
         for time in (prediction.created_at, prediction.completed_at)
     ]
     last = _latest([moment(current.current_release.created_at), *times])
-    return last + UNUSED - context.clock.now() if last else timedelta()
+    return last + UNUSED - api.http.now() if last else timedelta()
 
 
 def _latest(times: list[datetime | None]) -> datetime | None:

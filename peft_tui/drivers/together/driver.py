@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from peft_tui.clock import Clock
@@ -56,6 +56,10 @@ class TogetherDriver:
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.api = TogetherApi(network, credentials, clock)
         self._clock = clock
+
+    @property
+    def ahead(self) -> timedelta | None:
+        return self.api.http.ahead
 
     async def account(self) -> Account:
         project = await self.api.project()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, tzinfo
 from decimal import Decimal
 
-from peft_tui.domain.ages import age, span, took
+from peft_tui.domain.ages import age, clocks, span, took
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.metrics import Figures, Point, Told
@@ -156,6 +156,8 @@ def _cost(figures: Figures, price: Price | None, width: int) -> list[Line]:
         second.append((Cell(words, "warn"),))
     if bill.known and not bill.complete:
         second.append((Cell(f"{span(bill.unknown_s)} not known", "warn"),))
+    if figures.clocks_differ:
+        second.append((Cell(clocks(figures.ahead), "warn"),))
     source = f"estimated, price: {clean_line(price.source, 40)} {price.as_of[:10]}" if price else "estimated"
     if cost is not None:
         second.append((Cell(source, "dim"),))
