@@ -199,6 +199,8 @@ async def test_nothing_is_repainted_when_nothing_came(
         await at.sees("requests 900")
         screen = at.app.screen
         assert isinstance(screen, MetricsScreen)
+        await at.until(lambda: not screen._reading)
+        await at.pilot.pause()
         read_at = screen._course
         repainted: list[object] = []
         for lines in screen.query(Lines):

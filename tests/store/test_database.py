@@ -438,7 +438,9 @@ async def main():
 asyncio.run(main())
 """
         async with store.database.transaction() as transaction:
-            await transaction.connection.execute("INSERT INTO platforms VALUES ('p', 0, NULL, NULL, 0)")
+            await transaction.connection.execute(
+                "INSERT INTO platforms (platform, listed_at, revision) VALUES ('p', 0, 0)"
+            )
         before = await store.database.one("SELECT revision FROM clockwork")
         writers = [
             await asyncio.create_subprocess_exec(
