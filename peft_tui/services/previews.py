@@ -14,7 +14,7 @@ from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import ChangedSetting, difference, local_part, read_changes
-from peft_tui.services.reasons import forgets, left_by_create, stops_again, why_not
+from peft_tui.services.reasons import as_seen, forgets, left_by_create, stops_again, why_not
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,11 @@ def _afterwards(deployment: Deployment, kind: OperationKind, settings: Settings)
             beside = " What was uploaded for it is not looked for." if uploads else ""
             return f"Nothing of it is left at the platform; it is taken off the list.{beside}"
         case OperationKind.STOP:
-            return "Nothing bills once the platform says stopped. Its settings stay, to start it again."
+            again = offers.refuses(OperationKind.START, as_seen(deployment))
+            return (
+                "Nothing bills once the platform says stopped."
+                f" {again or 'Its settings stay, to start it again.'}"
+            )
         case OperationKind.START:
             low, high = settings.get("min_instances", "—"), settings.get("max_instances", "—")
             guard = offers.guard(deployment.spec.settings) if deployment.origin is Origin.OURS else ""

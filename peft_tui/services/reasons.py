@@ -31,7 +31,7 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
     ours = deployment.origin is Origin.OURS
     if deployment.condition is Condition.GONE and not (ours and kind is OperationKind.DELETE):
         return "The platform does not have it any more."
-    if reason := offers.refuses(kind, _as_seen(deployment)):
+    if reason := offers.refuses(kind, as_seen(deployment)):
         return reason
     if not ours and kind is not OperationKind.STOP:
         return "It was not made here: adopt it first."
@@ -87,7 +87,7 @@ def stops_again(deployment: Deployment) -> bool:
     return stopping and deployment.waiting_start is not None
 
 
-def _as_seen(deployment: Deployment) -> Settings:
+def as_seen(deployment: Deployment) -> Settings:
     """What was asked for; of what was made elsewhere, where it was seen to run."""
     seen = deployment.observation
     place = {"instance_type": seen.instance_type} if seen and seen.instance_type else {}

@@ -187,12 +187,17 @@ async def test_the_billing_report_agrees_with_the_truth(sb, together, money):
         assert sum(costs) == pytest.approx(truth, abs=5.5)
 
 
-async def test_version_one_is_closed_but_listed(together):
+async def test_version_one_is_closed_but_listed(together, control, money):
+    assert (await together.get("/v1/endpoints", type="dedicated"))["data"] == []
+    await control.post("/together/knobs", json={"legacy": "STARTED"})
     refused = await together.post("/v1/endpoints", {"model": "x", "hardware": "y"}, 403)
     assert refused["error"]["code"] == "endpoints_v1_create_access_disabled"
     listed = await together.get("/v1/endpoints", type="dedicated")
     (old,) = listed["data"]
+    assert (await money.of("acme/legacy-chat"))["billing"]
     await together.patch(f"/v1/endpoints/{old['id']}", {"state": "STARTED"}, 403)
+    await together.patch(f"/v1/endpoints/{old['id']}", {"state": "STOPPED"})
+    assert not (await money.of("acme/legacy-chat"))["billing"]
     assert isinstance(await together.get("/v1/models"), list)
     assert (await together.get("/v1/projects/proj_acme/endpoints"))["object"] == "list"
 

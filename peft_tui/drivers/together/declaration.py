@@ -16,6 +16,8 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_GONE, AWAIT_STOPPED, OperationKind
 from peft_tui.domain.spec import DeploymentSpec, Settings
 
+V1 = "v1"
+"""In the place of the instance type of what is left of the first generation: its list names none."""
 HOST = "https://api.together.ai"
 MERGE, ATTACH = "merge", "attach"
 
@@ -176,6 +178,16 @@ def _delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
     return tuple(steps)
 
 
+def refuses(kind: OperationKind, settings: Settings) -> str:
+    """What the platform does not do any more with an endpoint of its first generation."""
+    if settings.get("instance_type") != V1:
+        return ""
+    return {
+        OperationKind.START: "Together starts no endpoint of its first generation any more: deploy it anew.",
+        OperationKind.UPDATE: "An endpoint of Together's first generation can only be stopped or deleted.",
+    }.get(kind, "")
+
+
 def guard(settings: Settings) -> str:
     minutes = settings.get("idle_timeout")
     return f"Together stops it after {minutes} min without a request" if minutes else ""
@@ -206,6 +218,7 @@ CAPABILITIES = Capabilities(
         OperationKind.UPDATE: _update,
         OperationKind.DELETE: _delete,
     },
+    refuses=refuses,
     failed_is_final="Together: what has failed cannot be started again. Delete it and deploy anew.",
     patience={AWAIT_ACTIVE: 20 * 60.0, AWAIT_STOPPED: 5 * 60.0},
     # The real limit of an endpoint's name is not documented; this one is ours [INF].

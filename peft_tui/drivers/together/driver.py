@@ -27,6 +27,7 @@ from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepCont
 from peft_tui.drivers.together import catalog, figures, inference, states
 from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import CAPABILITIES
+from peft_tui.drivers.together.legacy import Legacy, is_legacy
 from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
 from peft_tui.drivers.together.verbs import VERBS
 from peft_tui.drivers.together.wire import (
@@ -56,6 +57,7 @@ class TogetherDriver:
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.api = TogetherApi(network, credentials, clock)
         self._clock = clock
+        self._legacy = Legacy(self.api, clock)
 
     @property
     def ahead(self) -> timedelta | None:
@@ -123,7 +125,7 @@ class TogetherDriver:
                         needs_explaining=observation.platform_status in ("DEGRADED", "FAILED"),
                     )
                 )
-        return tuple(found)
+        return (*found, *await self._legacy.deployments())
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         project = await self.api.project()
@@ -134,6 +136,8 @@ class TogetherDriver:
         return replace(remote.observation, reason=said or remote.observation.reason)
 
     async def exists(self, remote_id: str) -> bool:
+        if is_legacy(remote_id):
+            return await self._legacy.read(remote_id, Urgency.BACKGROUND) is not None
         project = await self.api.project()
         endpoint_id, _, deployment_id = remote_id.partition("/")
         path = f"/v2/projects/{project.id}/endpoints/{endpoint_id}/deployments/{deployment_id}"
@@ -156,6 +160,8 @@ class TogetherDriver:
         return await inference.target(self.api, deployment)
 
     async def events(self, remote_id: str) -> tuple[Event, ...]:
+        if is_legacy(remote_id):
+            return ()
         project = await self.api.project()
         endpoint_id, _, deployment_id = remote_id.partition("/")
         query = {"deploymentIds": deployment_id, "minLevel": "LEVEL_INFO", "limit": str(EVENTS)}
@@ -164,7 +170,8 @@ class TogetherDriver:
         return tuple(_event(parse(EventWire, item, self.api.title), self._clock.now()) for item in page.data)
 
     async def metrics(self, wanted: Mapping[str, datetime]) -> tuple[Report, ...]:
-        return await figures.reports(self.api, wanted, self._clock.now())
+        today = {remote_id: since for remote_id, since in wanted.items() if not is_legacy(remote_id)}
+        return await figures.reports(self.api, today, self._clock.now())
 
     async def logs(self, remote_id: str, limit: int) -> tuple[str, ...]:
         return ()

@@ -19,6 +19,7 @@ from peft_tui.domain.money import Price, Provenance, usd
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import ATTACH
+from peft_tui.drivers.together.legacy import is_legacy
 from peft_tui.drivers.together.wire import AttachedAdapter
 
 
@@ -50,7 +51,11 @@ async def _models(api: TogetherApi, deployment: Deployment, seen: Observation) -
     label = deployment.spec.source.label or "adapter"
     merged = (ServedModel(name, label),)
     ours = deployment.origin is Origin.OURS
-    if not deployment.remote_id or (ours and deployment.spec.text("serving") != ATTACH):
+    if (
+        not deployment.remote_id
+        or is_legacy(deployment.remote_id)
+        or (ours and deployment.spec.text("serving") != ATTACH)
+    ):
         return merged
     project = await api.project()
     endpoint, _, inner = deployment.remote_id.partition("/")

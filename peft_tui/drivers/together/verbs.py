@@ -11,7 +11,9 @@ from typing import Any
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PlatformFailed
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.together import legacy
 from peft_tui.drivers.together.api import TogetherApi
+from peft_tui.drivers.together.legacy import is_legacy
 from peft_tui.drivers.together.steps import (
     DEPLOYMENT_NAME,
     ETAG_ATTEMPTS,
@@ -65,6 +67,8 @@ async def _read(api: TogetherApi, path: str, urgency: Urgency = Urgency.NORMAL) 
 async def _stop(api: TogetherApi, context: StepContext) -> Outputs:
     """0/0. Whoever else changes it meanwhile, the stop is repeated on what he left; the last time without
     asking whether it changed."""
+    if is_legacy(context.remote_id):
+        return await legacy.stop(api, context.remote_id)
     path = await _path(api, context, Urgency.STOP)
     for attempt in range(ETAG_ATTEMPTS):
         current = await _read(api, path, Urgency.STOP) if path else None
@@ -179,6 +183,8 @@ async def _visibility(api: TogetherApi, context: StepContext) -> Outputs:
 
 async def _detach(api: TogetherApi, context: StepContext) -> Outputs:
     """Out of the traffic split; whatever else has weight keeps it."""
+    if is_legacy(context.remote_id):
+        return {}
     deployment_id = context.remote_id.partition("/")[2]
     for attempt in range(ETAG_ATTEMPTS):
         endpoint = await _endpoint(api, context, Urgency.NORMAL)
@@ -202,6 +208,8 @@ async def _detach(api: TogetherApi, context: StepContext) -> Outputs:
 
 
 async def _delete(api: TogetherApi, context: StepContext) -> Outputs:
+    if is_legacy(context.remote_id):
+        return await legacy.delete(api, context.remote_id)
     path = await _path(api, context)
     current = await _read(api, path) if path else None
     if path is not None and current is not None:
@@ -211,6 +219,8 @@ async def _delete(api: TogetherApi, context: StepContext) -> Outputs:
 
 async def _delete_endpoint(api: TogetherApi, context: StepContext) -> Outputs:
     """Unless something else lives in it."""
+    if is_legacy(context.remote_id):
+        return {}
     endpoint = await _endpoint(api, context, Urgency.NORMAL)
     if endpoint is None:
         return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from peft_tui.sandbox.ledger import Bill
+from peft_tui.sandbox.together import legacy
 from peft_tui.sandbox.together.catalog import BASES, INSTANCE_TYPES
 from peft_tui.sandbox.together.life import settle
 from peft_tui.sandbox.together.state import Deployment, Endpoint
@@ -31,6 +32,14 @@ def bills(world: World) -> list[Bill]:
                 deployment.meter.usd(now),
                 deployment.deleted_at is not None,
             )
+        )
+    legacy.settle(world)
+    meter = world.together.legacy_meter
+    if world.together.knobs.legacy or meter.stretches:
+        state, rate = world.together.knobs.legacy or "DELETED", meter.usd_per_hour(now)
+        name = "acme/legacy-chat"
+        rows.append(
+            Bill("together", legacy.LEFT, name, state, rate > 0, rate, meter.usd(now), state == "DELETED")
         )
     return rows
 

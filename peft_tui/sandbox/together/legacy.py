@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,16 @@ from peft_tui.sandbox.together.catalog import BASES, INSTANCE_TYPES
 from peft_tui.sandbox.together.errors import refuse
 from peft_tui.sandbox.together.lists import page
 from peft_tui.sandbox.web import Refusal
+from peft_tui.sandbox.world import World
+
+LEFT = "endpoint-0f1e2d3c-legacy"
+USD_PER_HOUR = Decimal("3.99")
+
+
+def settle(world: World) -> None:
+    """Bring the meter of what is left to how the knob stands."""
+    running = world.together.knobs.legacy not in ("", "STOPPED", "ERROR")
+    world.together.legacy_meter.set(int(running), USD_PER_HOUR, world.now())
 
 
 def closed() -> Refusal:
@@ -81,7 +92,7 @@ def _endpoint_json(call: Call, id: str) -> dict[str, Any]:
         "hardware": "1x_nvidia_h100_80gb_sxm",
         "type": "dedicated",
         "owner": "acme",
-        "state": call.state.legacy_states[id],
+        "state": call.state.knobs.legacy,
         "autoscaling": {"min_replicas": 1, "max_replicas": 1},
         "inactive_timeout": 0,
         "created_at": "2026-03-02T08:00:00Z",
@@ -89,7 +100,7 @@ def _endpoint_json(call: Call, id: str) -> dict[str, Any]:
 
 
 def _legacy_ids(call: Call) -> list[str]:
-    return list(call.state.legacy_states) if call.key.org_id == "org_acme" else []
+    return [LEFT] if call.state.knobs.legacy and call.key.org_id == "org_acme" else []
 
 
 async def list_endpoints(call: Call) -> Any:
@@ -138,13 +149,16 @@ async def update_endpoint(call: Call) -> Any:
     if body.get("state") == "STARTED":
         raise closed()
     if body.get("state") == "STOPPED":
-        call.state.legacy_states[id] = "STOPPED"
+        call.state.knobs.legacy = "STOPPED"
+        settle(call.world)
     return _endpoint_json(call, id)
 
 
 async def delete_endpoint(call: Call) -> Any:
     """`DELETE /v1/endpoints/{id}`."""
-    del call.state.legacy_states[_legacy(call)]
+    _legacy(call)
+    call.state.knobs.legacy = ""
+    settle(call.world)
     return web.Response(status=204)
 
 

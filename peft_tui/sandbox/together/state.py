@@ -230,6 +230,7 @@ class TogetherKnobs:
         upload_bytes_per_second: Of each part, as over a line that a person may have; 0 for no limit.
         error_shape: `openai`, `grpc` or `string`: the three spellings of an error body.
         stream_error_after: Streams break off with an error event after so many chunks; 0 for never.
+        legacy: State of the one V1 endpoint that is left (`STARTED`, `STOPPED` …); empty: there is none.
         stream_usage: Whether the last chunk of a stream carries `usage`.
     """
 
@@ -243,6 +244,7 @@ class TogetherKnobs:
     upload_bytes_per_second: float = 3e6
     error_shape: str = "openai"
     stream_error_after: int = 0
+    legacy: str = ""
     stream_usage: bool = True
 
 
@@ -260,7 +262,7 @@ class TogetherState:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     deployments: dict[str, Deployment] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
-    legacy_states: dict[str, str] = field(default_factory=dict)
+    legacy_meter: Meter = field(default_factory=Meter)
     knobs: TogetherKnobs = field(default_factory=TogetherKnobs)
 
 
@@ -279,5 +281,4 @@ def fresh() -> TogetherState:
         ApiKey("key_globex", GLOBEX_KEY, "org_globex", "proj_globex"),
     ):
         state.keys[key.secret] = key
-    state.legacy_states["endpoint-0f1e2d3c-legacy"] = "STOPPED"
     return state
