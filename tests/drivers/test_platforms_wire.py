@@ -108,9 +108,10 @@ class TestTogether:
             "deployments": [{"id": "dep", "createdAt": "2026-03-14T12:00:00"}],
         }
         router.get("/v3/whoami").mock(return_value=httpx.Response(200, json=WHOAMI))
-        router.get(path__regex="/endpoints$").mock(
+        router.get(path__regex="^/v2/.*/endpoints$").mock(
             return_value=httpx.Response(200, json={"data": [endpoint]})
         )
+        router.get("/v1/endpoints").mock(return_value=httpx.Response(404))
         router.get(path__regex="instance-types$").mock(return_value=httpx.Response(200, json={"data": []}))
         [found] = await together(network).deployments()
         assert found.created_at is None or found.created_at.tzinfo is not None
