@@ -162,13 +162,15 @@ class Deployments:
             ),
         )
 
-    async def belongs_to(self, deployment_id: str, account: str) -> None:
-        """Write down whose it is, as soon as that is known."""
+    async def belongs_to(self, deployment_id: str, account: str) -> bool:
+        """Write down whose it is, as soon as that is known; False when it is another one's."""
         async with self._db.transaction(durable=True) as transaction:
-            await transaction.connection.execute(
-                "UPDATE deployments SET account = ?, revision = ? WHERE id = ? AND account = ''",
+            rows = await transaction.connection.execute_fetchall(
+                "UPDATE deployments SET account = ?1, revision = ?2 WHERE id = ?3 AND account IN ('', ?1)"
+                " RETURNING id",
                 (account, transaction.revision, deployment_id),
             )
+        return bool(list(rows))
 
     async def observe(
         self,

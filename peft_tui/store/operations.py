@@ -26,14 +26,31 @@ class Operations:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def unfinished(self, platform: str) -> list[Operation]:
-        """What is still to do at one platform, in the order in which it was asked for."""
+    async def unfinished(self, platform: str, account: str = "") -> list[Operation]:
+        """What is still to do at one platform, in the order in which it was asked for.
+
+        Args:
+            account: only what is to be done in it, or of which it is not known yet; of all when empty.
+        """
         rows = await self._db.all(
             "SELECT operations.* FROM operations JOIN deployments ON deployments.id = deployment_id"
-            " WHERE state IN ('queued', 'running') AND platform = ? ORDER BY operations.rowid",
+            " WHERE state IN ('queued', 'running') AND platform = ?1 AND (?2 = '' OR account IN ('', ?2))"
+            " ORDER BY operations.rowid",
             platform,
+            account,
         )
         return await self._with_steps(rows)
+
+    async def elsewhere(self, platform: str, account: str) -> list[tuple[str, Operation]]:
+        """What is to do in other accounts, with the account."""
+        rows = await self._db.all(
+            "SELECT operations.*, account FROM operations JOIN deployments ON deployments.id = deployment_id"
+            " WHERE state IN ('queued', 'running') AND platform = ? AND account NOT IN ('', ?)",
+            platform,
+            account,
+        )
+        accounts = {row["id"]: row["account"] for row in rows}
+        return [(accounts[operation.id], operation) for operation in await self._with_steps(rows)]
 
     async def get(self, operation_id: str) -> Operation | None:
         rows = await self._db.all("SELECT * FROM operations WHERE id = ?", operation_id)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from peft_tui.clock import Clock
@@ -88,17 +91,23 @@ class Crew:
         await asyncio.gather(*(self._refresh_once(platform, figures) for platform in PLATFORMS))
 
     async def _refresh_once(self, platform: str, figures: bool) -> None:
-        duty = Duty(self._directory, platform)
+        duty: Duty | None = None
         try:
+            driver = self.driver(platform)
+            refresh = Refresh(platform, driver, self._store, self._clock)
+            account = await refresh.whose()
+            if account is None:
+                return
+            duty = Duty(self._directory, platform, account)
             if duty.take():
-                driver = self.driver(platform)
-                await Refresh(platform, driver, self._store, self._clock).tick()
+                await refresh.tick()
                 if figures:
                     await FiguresWorker(platform, driver, self._store, self._clock, self.keep_days).tick()
         except PeftTuiError as error:
             await self._cannot_serve(platform, error)
         finally:
-            duty.leave()
+            if duty is not None:
+                duty.leave()
 
     async def _cannot_serve(self, platform: str, error: PeftTuiError) -> None:
         """Worth telling only where something of that platform is shown."""
@@ -163,11 +172,15 @@ class Crew:
         except PeftTuiError as error:
             await self._cannot_serve(platform, error)
             return
-        duty = Duty(self._directory, platform)
+        refresh = Refresh(platform, driver, self._store, self._clock)
+        account = await self._find_account(platform, refresh)
+        duty = Duty(self._directory, platform, account)
         while not duty.take():
             await self._clock.sleep(DUTY_SECONDS)
-        loop = Loop(Refresh(platform, driver, self._store, self._clock).tick, self.period, self._clock)
-        runner = OperationRunner(platform, driver, self._store, self._clock)
+        loop = Loop(refresh.tick, self.period, self._clock)
+        runner = OperationRunner(
+            platform, driver, self._store, self._clock, account, partial(self._nobody_serves, platform)
+        )
         reporter = FiguresWorker(platform, driver, self._store, self._clock, self.keep_days)
         reporting = Loop(reporter.tick, FIGURES_SECONDS, self._clock)
         self._loops[platform] = loop
@@ -181,5 +194,30 @@ class Crew:
             # A bug, not a platform: the screens go on, and the log has what is needed to mend it.
             log.exception("the workers of %s stopped", platform)
             raise
+        finally:
+            duty.leave()
+
+    async def _find_account(self, platform: str, refresh: Refresh) -> str:
+        """Whose key it is, asked until it is answered: who works for which account is told by it."""
+        found: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def look() -> None:
+            account = await refresh.whose()
+            if account is not None and not found.done():
+                found.set_result(account)
+
+        loop = self._loops[platform] = Loop(look, self.period, self._clock)
+        asking = asyncio.create_task(loop.run())
+        try:
+            return await found
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    @contextmanager
+    def _nobody_serves(self, platform: str, account: str) -> Iterator[bool]:
+        duty = Duty(self._directory, platform, account)
+        try:
+            yield duty.take()
         finally:
             duty.leave()

@@ -13,8 +13,8 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -63,7 +63,22 @@ NOT_THERE = "the platform has no such deployment"
 class OperationRunner:
     """All operations of one platform; each in a task of its own."""
 
-    def __init__(self, platform: str, driver: Driver, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        platform: str,
+        driver: Driver,
+        store: Store,
+        clock: Clock,
+        account: str = "",
+        nobody_serves: Callable[[str], AbstractContextManager[bool]] = lambda account: nullcontext(False),
+    ) -> None:
+        """
+        Args:
+            account: only its operations are carried out; those of all when empty.
+            nobody_serves: whether no process works for another account, and none begins to while it is open.
+        """
+        self._account = account
+        self._nobody_serves = nobody_serves
         self._platform = platform
         self._driver = driver
         self._store = store
@@ -91,7 +106,7 @@ class OperationRunner:
     async def _take_up(self) -> None:
         """Begin the first operation of each deployment, and break off what was given up."""
         first: dict[str, Operation] = {}
-        for operation in await self._store.operations.unfinished(self._platform):
+        for operation in await self._store.operations.unfinished(self._platform, self._account):
             first.setdefault(operation.deployment_id, operation)
         for operation in first.values():
             running = self._tasks.get(operation.id)
@@ -104,6 +119,20 @@ class OperationRunner:
             task = asyncio.create_task(self.carry_out(operation.id))
             self._tasks[operation.id] = task
             task.add_done_callback(partial(self._ended, operation.id))
+        if self._account:
+            await self._tell_others()
+
+    async def _tell_others(self) -> None:
+        """What belongs to accounts that no window has a key of waits, and says so."""
+        journal = self._store.operations
+        for account, operation in await journal.elsewhere(self._platform, self._account):
+            note = f"It belongs to the account {account}: start peft-tui with that account's key."
+            step = operation.current
+            if step is None or step.note == note:
+                continue
+            with self._nobody_serves(account) as nobody:
+                if nobody:
+                    await journal.progress(operation, step, None, None, note)
 
     async def carry_out(self, operation_id: str) -> None:
         """Go on with one operation until it has ended."""
@@ -144,6 +173,8 @@ class OperationRunner:
                 await self._store.operations.step_done(operation, step, outputs, self._clock.now())
         except _GivenUp:
             return True
+        except _Elsewhere:
+            return False
         except AskAgain as doubt:
             log.warning("operation %s: %s", operation.id, doubt.note)
             if not await self._store.operations.again(operation, doubt.key, doubt.note):
@@ -258,7 +289,8 @@ class OperationRunner:
                 transient=True,
             )
         if operation.state is OperationState.QUEUED:
-            await self._store.deployments.belongs_to(deployment.id, account.id)
+            if not await self._store.deployments.belongs_to(deployment.id, account.id):
+                raise _Elsewhere
             await self._store.operations.set_state(operation, OperationState.RUNNING, self._clock.now())
 
     async def _step(
@@ -400,6 +432,10 @@ class OperationRunner:
 
 class _GivenUp(Exception):
     """Nobody wants the operation any more."""
+
+
+class _Elsewhere(Exception):
+    """A window with another account's key has taken it up."""
 
 
 @dataclass(slots=True)

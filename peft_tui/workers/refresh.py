@@ -38,6 +38,16 @@ class Refresh:
         self._explained: dict[str, tuple[str, str]] = {}
         """State and reason by remote id."""
 
+    async def whose(self) -> str | None:
+        """The account; None when it cannot be asked now, which is written down."""
+        if self._clock.monotonic() < self._not_before:
+            return None
+        try:
+            return (await self._driver.account()).id
+        except PeftTuiError as error:
+            await self._failed(error)
+            return None
+
     async def tick(self) -> None:
         """Ask once and write what is new; an error is written too, and nothing is thrown."""
         if self._clock.monotonic() < self._not_before:

@@ -128,7 +128,11 @@ class Watch:
     async def _left_out(self, deployment: Deployment, since: datetime) -> bool:
         """A list that is younger than the step did not have it: that it is gone is written down only once."""
         health = (await self.store.platforms.all()).get(deployment.platform)
-        return health is not None and health.listed_at is not None and health.listed_at > since
+        if health is None or health.listed_at is None or health.listed_at <= since:
+            return False
+        # Another window may list another account of the same platform.
+        looked = await self.store.billing.last_look(deployment.platform, deployment.account)
+        return looked is None or looked > since
 
     def _untouched(self, seen: Observation, since: datetime) -> bool:
         return (seen.observed_at - since).total_seconds() > AGAIN_SECONDS

@@ -1,0 +1,110 @@
+"""Two windows on one store, each with the key of another account at the same platform: both work."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from peft_tui.backend import Backend
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.operation import Operation, OperationState
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.drivers import capabilities
+from peft_tui.sandbox import Sandbox
+from peft_tui.sandbox.together.state import ACME_KEY, GLOBEX_KEY
+from peft_tui.workers.duty import Duty
+from tests.life import LLAMA, SandboxClock, hub
+
+PATIENCE_SECONDS = 20.0
+ACME, GLOBEX = "proj_acme", "proj_globex"
+
+
+async def until(fact: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await fact():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    made = Sandbox(seed=1, speed=0.0)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def window(sandbox: Sandbox, memory: Path) -> AsyncIterator[Callable[[str], Awaitable[Backend]]]:
+    opened: list[Backend] = []
+
+    async def open_one(key: str) -> Backend:
+        environ = {"TOGETHER_BASE_URL": sandbox.env["TOGETHER_BASE_URL"], "TOGETHER_API_KEY": key}
+        backend = await Backend.open(memory, environ, SandboxClock(sandbox))
+        opened.append(backend)
+        return backend
+
+    yield open_one
+    for backend in opened:
+        await backend.close()
+
+
+async def deploy(backend: Backend, name: str, account: str) -> Deployment:
+    chosen = {**capabilities("together").defaults(), "instance_type": "1xnvidia-h100-80gb"}
+    spec = DeploymentSpec(name, "together", hub("acme/support-r16"), LLAMA, chosen)
+    return await backend.deployments.deploy(spec, account)
+
+
+async def newest(backend: Backend, made: Deployment) -> Operation:
+    return (await backend.store.operations.of_deployment(made.id))[0]
+
+
+async def test_each_carries_out_what_is_its_own(
+    window: Callable[[str], Awaitable[Backend]], sandbox: Sandbox
+) -> None:
+    first, second = await window(ACME_KEY), await window(GLOBEX_KEY)
+    await first.start()
+    mine = await deploy(first, "mine", ACME)
+    theirs = await deploy(second, "theirs", GLOBEX)
+    await second.start()
+
+    async def done() -> bool:
+        await second.store.database.notice_others()
+        return {(await newest(first, one)).state for one in (mine, theirs)} == {OperationState.DONE}
+
+    await until(done)
+    endpoints = [(e.project_id, e.name) for e in sandbox.world.together.endpoints.values()]
+    assert sorted(endpoints) == [(ACME, mine.remote_name), (GLOBEX, theirs.remote_name)]
+    await second.life.stop(theirs.id)
+
+    async def stopped() -> bool:
+        return (await newest(second, theirs)).state is OperationState.DONE
+
+    await until(stopped)
+    rows = {row.id: row for row in await first.store.deployments.all()}
+    assert (rows[mine.id].account, rows[theirs.id].account) == (ACME, GLOBEX)
+
+
+async def test_what_no_window_has_the_key_of_waits_and_says_so(
+    window: Callable[[str], Awaitable[Backend]], sandbox: Sandbox
+) -> None:
+    only = await window(ACME_KEY)
+    theirs = await deploy(only, "theirs", GLOBEX)
+    await only.start()
+
+    async def said() -> bool:
+        step = (await newest(only, theirs)).current
+        return step is not None and f"belongs to the account {GLOBEX}" in step.note
+
+    await until(said)
+    assert (await newest(only, theirs)).state is OperationState.QUEUED
+    assert sandbox.world.together.endpoints == {}
+
+
+def test_one_account_s_duty_is_not_another_s(tmp_path: Path) -> None:
+    mine, again, theirs = Duty(tmp_path, "x", ACME), Duty(tmp_path, "x", ACME), Duty(tmp_path, "x", GLOBEX)
+    assert mine.take() and theirs.take() and not again.take()
+    for duty in (mine, theirs):
+        duty.leave()
