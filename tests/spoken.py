@@ -21,9 +21,10 @@ from peft_tui.domain.inference import (
     Usage,
     Waiting,
 )
+from peft_tui.drivers.answers import Limits
 from peft_tui.drivers.dialects import speaker
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.streaming import Channel, Limits
+from peft_tui.drivers.streaming import Channel
 from tests.doubles import VirtualClock
 
 KEY = "s3cret"

@@ -210,7 +210,7 @@ def test_the_command_line_loads_the_application_only_when_it_opens_it() -> None:
         ("textual", ("ui", "app")),
         ("rich", ("ui", "app")),
         ("httpx", ("drivers",)),
-        ("aiohttp", ("sandbox",)),
+        ("aiohttp", ("sandbox", "drivers.pool")),
         ("pydantic", ("drivers", "services", "sandbox")),
         ("aiosqlite", ("store",)),
         ("modal", ("drivers.modal.sdk",)),

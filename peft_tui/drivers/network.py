@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,10 +18,16 @@ from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed
 from peft_tui.drivers.hosts import Host
 from peft_tui.text import clean_line
 
+if TYPE_CHECKING:
+    from peft_tui.drivers.pool import Pool
+
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
-INFERENCE_CONNECTIONS = 256
+
+UNUSABLE = (ImportError, ValueError, OSError, httpx.InvalidURL)
+"""How the libraries say that a proxy or a certificate file cannot be used."""
 
 
+@lru_cache(maxsize=64)
 def origin_of(url: str) -> str:
     """Scheme, host and port: what a secret is bound to.
 
@@ -42,7 +50,7 @@ class Network:
         self.clock = clock
         self._hosts: dict[str, Host] = {}
         self._client: httpx.AsyncClient | None = None
-        self._inference: httpx.AsyncClient | None = None
+        self._pool: Pool | None = None
         self._context: ssl.SSLContext | None = None
         self._opening = asyncio.Lock()
         self._finishing: set[asyncio.Future[Any]] = set()
@@ -59,34 +67,41 @@ class Network:
                 self._client = await self._open(limits)
             return self._client
 
-    async def inference_client(self) -> httpx.AsyncClient:
-        """A pool of its own: a load run must not keep a stop waiting for a connection."""
-        if self._inference is not None:
-            return self._inference
+    async def pool(self) -> Pool:
+        """The connections for inference: a load run must not keep a stop waiting for one.
+
+        Raises:
+            ConfigurationInvalid: the environment names a proxy or certificates that cannot be used.
+        """
+        if self._pool is not None:
+            return self._pool
         async with self._opening:
-            if self._inference is None:
-                self._inference = await self._open(
-                    httpx.Limits(max_connections=INFERENCE_CONNECTIONS, max_keepalive_connections=64)
-                )
-            return self._inference
+            if self._pool is None:
+                try:
+                    context = await self._tls()
+                    # An import of a third of a second, which no key should wait for either.
+                    module = await asyncio.to_thread(import_module, "peft_tui.drivers.pool")
+                    self._pool = module.Pool(context, self.clock)
+                except UNUSABLE as error:
+                    raise _unusable(error) from error
+            return self._pool
 
     async def _open(self, limits: httpx.Limits) -> httpx.AsyncClient:
         try:
-            if self._context is None:
-                # Reading the certificates takes a tenth of a second, which no key should wait for.
-                self._context = await asyncio.to_thread(httpx.create_ssl_context)
             return httpx.AsyncClient(
-                verify=self._context,
+                verify=await self._tls(),
                 timeout=TIMEOUT,
                 limits=limits,
                 headers={"User-Agent": f"peft-tui/{__version__}"},
             )
-        except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-            raise ConfigurationInvalid(
-                "The proxy or the certificates that the environment names cannot be used.",
-                hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE.",
-                detail=clean_line(error),
-            ) from error
+        except UNUSABLE as error:
+            raise _unusable(error) from error
+
+    async def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            # Reading the certificates takes a tenth of a second.
+            self._context = await asyncio.to_thread(httpx.create_ssl_context)
+        return self._context
 
     async def finish(self, work: Coroutine[Any, Any, Any]) -> None:
         """Wait for `work`, which goes on when the one who waits is cancelled."""
@@ -113,6 +128,15 @@ class Network:
         await asyncio.gather(*self._finishing, return_exceptions=True)
         for close in tuple(self._closing):
             await close()
-        for client in (self._client, self._inference):
-            if client is not None:
-                await client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
+        if self._pool is not None:
+            await self._pool.close()
+
+
+def _unusable(error: Exception) -> ConfigurationInvalid:
+    return ConfigurationInvalid(
+        "The proxy or the certificates that the environment names cannot be used.",
+        hint="Check HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE.",
+        detail=clean_line(error),
+    )

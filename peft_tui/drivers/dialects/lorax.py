@@ -26,7 +26,8 @@ from peft_tui.drivers.dialects import parts
 from peft_tui.drivers.dialects.sse import framed
 
 if TYPE_CHECKING:
-    from peft_tui.drivers.streaming import Answer, Channel
+    from peft_tui.drivers.answers import Answer
+    from peft_tui.drivers.streaming import Channel
 
 
 def path(target: InferenceTarget, request: PromptRequest) -> str:

@@ -23,7 +23,8 @@ from peft_tui.drivers.dialects.sse import framed
 from peft_tui.text import clean_line
 
 if TYPE_CHECKING:
-    from peft_tui.drivers.streaming import Answer, Channel
+    from peft_tui.drivers.answers import Answer
+    from peft_tui.drivers.streaming import Channel
 
 THOUGHTS = ("reasoning_content", "reasoning")
 

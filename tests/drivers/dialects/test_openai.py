@@ -20,10 +20,11 @@ from peft_tui.domain.errors import (
     TimedOut,
 )
 from peft_tui.domain.inference import Answered, AuthHeader, Dialect, PromptRequest, TextPiece, Usage
-from peft_tui.drivers import streaming
+from peft_tui.drivers import answers
+from peft_tui.drivers.answers import Limits
 from peft_tui.drivers.dialects import openai, speaker
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.streaming import Channel, Limits
+from peft_tui.drivers.streaming import Channel
 from tests.doubles import VirtualClock
 from tests.raw_server import HANG, Reply, events, raw_server, sse, whole
 from tests.spoken import KEY, Spoken, ask, channel, target
@@ -422,7 +423,7 @@ async def test_the_connection_is_used_again_after_an_answer() -> None:
 async def test_a_server_that_keeps_talking_after_the_end_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(streaming, "FINISH_SECONDS", 0.01)
+    monkeypatch.setattr(answers, "FINISH_SECONDS", 0.01)
     async with raw_server(sse(events(chunk("Hello", "stop"), "[DONE]"), HANG)) as server:
         spoken = await ask(target(Dialect.OPENAI_CHAT, f"{server.url}/v1"))
         assert spoken.finished.reason == "stop"
