@@ -95,6 +95,8 @@ class Answer:
 
     async def finish(self) -> None:
         """Read what is left after the end, for a moment: only then can the connection be used again."""
+        if self._reply.ended:
+            return
         with suppress(TimeoutError, httpx.HTTPError):
             async with asyncio.timeout(FINISH_SECONDS):
                 while await self._reply.part():

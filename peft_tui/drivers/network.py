@@ -81,7 +81,7 @@ class Network:
                     context = await self._tls()
                     # An import of a third of a second, which no key should wait for either.
                     module = await asyncio.to_thread(import_module, "peft_tui.drivers.pool")
-                    self._pool = module.Pool(context, self.clock)
+                    self._pool = module.Pool(context)
                 except UNUSABLE as error:
                     raise _unusable(error) from error
             return self._pool

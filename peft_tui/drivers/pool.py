@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import io
 import ssl
+import time
 from collections.abc import Mapping
-from types import SimpleNamespace
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,7 +23,10 @@ import httpx
 from yarl import URL
 
 from peft_tui import __version__
-from peft_tui.clock import Clock
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.tracing import Trace
 
 CONNECTIONS = 256
 KEPT_SECONDS = 15.0
@@ -45,6 +50,11 @@ class Reply:
     @property
     def is_redirect(self) -> bool:
         return self.status in (301, 302, 303, 307, 308) and "location" in self.headers
+
+    @property
+    def ended(self) -> bool:
+        """All of it has been read."""
+        return self._response.content.at_eof()
 
     def ready(self) -> bytes:
         """What has come since; nothing where that is nothing, or the end.
@@ -73,25 +83,35 @@ class Reply:
         self._response.close()
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Says how long a connection took to be made. aiohttp's own tracing would cost each request as much as it
+    costs to send it."""
+
+    took: ClassVar[ContextVar[float | None]] = ContextVar("took", default=None)
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        began = time.monotonic()
+        made = await super()._create_connection(req, traces, timeout)
+        self.took.set(time.monotonic() - began)
+        return made
+
+
 class Pool:
     """Sends requests; no redirect is followed, no POST is sent twice, no cookie is kept."""
 
-    def __init__(self, context: ssl.SSLContext, clock: Clock) -> None:
+    def __init__(self, context: ssl.SSLContext) -> None:
         """
         Raises:
             ValueError: the environment names a proxy that is none.
         """
         self._proxies = _proxies()
-        self._clock = clock
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_start.append(self._connecting)
-        trace.on_connection_create_end.append(self._connected)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=context, keepalive_timeout=KEPT_SECONDS),
+            connector=_Connector(limit=CONNECTIONS, ssl=context, keepalive_timeout=KEPT_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"peft-tui/{__version__}", "Accept-Encoding": "identity"},
             timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
-            trace_configs=[trace],
         )
 
     async def send(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Reply:
@@ -101,7 +121,7 @@ class Pool:
             httpx.TransportError: there was no answer.
             ValueError: it cannot be written.
         """
-        connect: dict[str, float] = {}
+        _Connector.took.set(None)
         data = io.BytesIO(content) if content is not None and len(content) > LARGE else content
         try:
             response = await self._session.request(
@@ -112,17 +132,10 @@ class Pool:
                 headers=headers,
                 allow_redirects=False,
                 proxy=self._proxy(url),
-                trace_request_ctx=connect,
             )
         except (aiohttp.ClientError, OSError) as error:
             raise failure(error) from error
-        return Reply(response, connect["ended"] - connect["began"] if len(connect) == 2 else None)
-
-    async def _connecting(self, session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
-        context.trace_request_ctx["began"] = self._clock.monotonic()
-
-    async def _connected(self, session: aiohttp.ClientSession, context: SimpleNamespace, _: object) -> None:
-        context.trace_request_ctx["ended"] = self._clock.monotonic()
+        return Reply(response, _Connector.took.get())
 
     def _proxy(self, url: str) -> str | None:
         if not self._proxies:

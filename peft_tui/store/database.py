@@ -35,6 +35,16 @@ StoreError = sqlite3.Error
 BUSY_TIMEOUT_MS = 5_000
 _LOCK_ATTEMPTS = 4
 MOVED = "the file was moved away or replaced"
+_CHANGED = """\
+SELECT 'revision' AS kind, revision AS a, (SELECT coalesce(max(id), 0) FROM requests) AS b, '' AS c
+    FROM clockwork
+UNION ALL SELECT 'deployment', id, '', '' FROM deployments WHERE revision > ?1
+UNION ALL SELECT 'platform', platform, '', '' FROM platforms WHERE revision > ?1
+UNION ALL SELECT 'catalog', platform, topic, subject FROM catalog WHERE revision > ?1
+UNION ALL SELECT * FROM
+    (SELECT DISTINCT 'request', deployment_id, '', '' FROM requests NOT INDEXED WHERE id > ?2)
+"""
+"""All that was written since, in one look: its kind and its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +84,8 @@ class Database:
         self._reader = reader
         self._writing = asyncio.Lock()
         self._announcing = asyncio.Lock()
+        self._durable: bool | None = False
+        """Whether the writer was last told to wait for the disk; None when that is not known."""
         self._announced = 0
         self._announced_request = 0
         self._data_version = -1
@@ -155,8 +167,12 @@ class Database:
         async with self._writing:
             self._check()
             try:
-                # A pragma inside a transaction does nothing, so it is set before.
-                await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                if durable != self._durable:
+                    # A pragma inside a transaction does nothing, so it is set before. Cancelled meanwhile, it
+                    # is not known which it is.
+                    self._durable = None
+                    await self._writer.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                    self._durable = durable
                 await self._begin()
                 # In one go: a cancelled task must not leave a half-read answer, which no COMMIT would pass.
                 rows = await self._writer.execute_fetchall(
@@ -214,24 +230,18 @@ class Database:
         """
         async with self._announcing:
             since = self._announced
-            row = await self.one("SELECT revision FROM clockwork")
-            if row is None or row["revision"] == since:
+            found: dict[str, list[tuple[str, str, str]]] = {}
+            for row in await self.all(_CHANGED, since, self._announced_request):
+                found.setdefault(row["kind"], []).append((row["a"], row["b"], row["c"]))
+            ((revision, last, _),) = found["revision"]
+            if int(revision) == since:
                 return
-            deployments = await self.all("SELECT id FROM deployments WHERE revision > ?", since)
-            platforms = await self.all("SELECT platform FROM platforms WHERE revision > ?", since)
-            requests: list[sqlite3.Row] = []
-            if (last := await self._last_request()) != self._announced_request:
-                requests = await self.all(
-                    "SELECT DISTINCT deployment_id FROM requests NOT INDEXED WHERE id > ?",
-                    self._announced_request,
-                )
-            catalog = await self.all("SELECT platform, topic, subject FROM catalog WHERE revision > ?", since)
-            self._announced, self._announced_request = row["revision"], last
+            self._announced, self._announced_request = int(revision), int(last)
         changes = Changes(
-            frozenset(row["id"] for row in deployments),
-            frozenset(row["platform"] for row in platforms),
-            frozenset((row["platform"], row["topic"], row["subject"]) for row in catalog),
-            frozenset(row["deployment_id"] for row in requests),
+            frozenset(a for a, _, _ in found.get("deployment", ())),
+            frozenset(a for a, _, _ in found.get("platform", ())),
+            frozenset(found.get("catalog", ())),
+            frozenset(a for a, _, _ in found.get("request", ())),
         )
         if changes:
             for listener in tuple(self._listeners):

@@ -20,9 +20,8 @@ _COLUMNS = (
     " error, reason, remote_id, cold, wait_s, connect_s, ttft_s, latency_s, queue_s, run_s, tokens_in,"
     " tokens_out, tokens_cached, tokens_source, cost_usd, cost_basis, cost_source"
 )
-_INSERT = (
-    f"INSERT INTO requests ({_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS.split(',')))}) RETURNING id"
-)
+_INSERT = f"INSERT INTO requests (id, {_COLUMNS}) VALUES ({', '.join('?' * (1 + len(_COLUMNS.split(','))))})"
+_LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'requests'"
 _SELECT = (
     f"SELECT id, {_COLUMNS}, prompt, system, stop, thoughts, response, raw"
     " FROM requests LEFT JOIN request_texts ON request_id = id"
@@ -39,12 +38,15 @@ class Requests:
 
     async def record(self, exchanges: Sequence[Exchange]) -> list[int]:
         """Write what has ended, in one transaction; their ids. Texts are written where there are any."""
-        ids: list[int] = []
         async with self._db.transaction() as transaction:
             connection = transaction.connection
-            for exchange in exchanges:
-                rows = await connection.execute_fetchall(_INSERT, _row(exchange))
-                ids.append(next(int(row["id"]) for row in rows))
+            # Nobody else writes meanwhile; a number that was given once is not given again.
+            rows = await connection.execute_fetchall(_LAST)
+            last = next((int(row["seq"]) for row in rows), 0)
+            ids = list(range(last + 1, last + 1 + len(exchanges)))
+            await connection.executemany(
+                _INSERT, [(id, *_row(exchange)) for id, exchange in zip(ids, exchanges, strict=True)]
+            )
             await connection.executemany(
                 "INSERT INTO request_texts VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [

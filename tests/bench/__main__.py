@@ -14,7 +14,8 @@ from tests.bench.measure import Result
 def line(result: Result) -> str:
     """A result as one line of the table."""
     mark = "ok" if result.ratio <= result.goal else "MISSED"
-    figures = f"{result.ours:>11,.1f} {result.baseline:>11,.1f}  {result.unit:<5}"
+    digits = 1 if result.ours >= 10 else 3
+    figures = f"{result.ours:>11,.{digits}f} {result.baseline:>11,.{digits}f}  {result.unit:<5}"
     return f"{result.name:<44} {figures} {result.ratio:>8.3f}  ≤ {result.goal:<6g} {mark}"
 
 

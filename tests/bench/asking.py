@@ -1,4 +1,4 @@
-"""What asking through us costs over the bare HTTP client: one at a time, and with 64 under way."""
+"""What asking through us costs over the bare HTTP clients: one at a time, and with 64 under way."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import aiohttp
 import httpx
 
 from peft_tui.clock import SystemClock
 from peft_tui.credentials import Credentials
+from peft_tui.domain.figures import rank
 from peft_tui.domain.inference import Dialect, InferenceTarget, PromptRequest, ServedModel
 from peft_tui.domain.measure import Outcome
 from peft_tui.drivers.dialects import openai
@@ -35,14 +37,24 @@ HELLO = PromptRequest("Hello")
 
 async def asking(runs: int) -> list[Result]:
     """Milliseconds of processor time a request: what others do on the machine does not count."""
-    async with _served() as url, _ours(url) as ours, httpx.AsyncClient(limits=_limits()) as client:
+    async with (
+        _served() as url,
+        _ours(url) as ours,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as client,
+        httpx.AsyncClient(limits=_limits()) as other,
+    ):
         bot = replace(deployment("bot"), spec=replace(deployment("bot").spec, platform="together"))
         target = InferenceTarget(Dialect.OPENAI_CHAT, url, (ServedModel("bot", "bot"),))
         question = Question(bot, target, target.models[0], HELLO)
         path, body = openai.path(target, HELLO), openai.body(target, target.models[0], HELLO)
 
         async def bare() -> None:
-            async with client.stream("POST", path, json=body) as answer:
+            async with client.post(path, json=body) as answer:
+                async for _ in answer.content.iter_any():
+                    pass
+
+        async def httpx_s() -> None:
+            async with other.stream("POST", path, json=body) as answer:
                 async for _ in answer.aiter_bytes():
                     pass
 
@@ -59,16 +71,35 @@ async def asking(runs: int) -> list[Result]:
             assert done.report().ok == CALLS * 2
             return (time.process_time() - began) * 1000 / (CALLS * 2)
 
-        alone = await in_turns(lambda: _one_by_one(measured), lambda: _one_by_one(bare), runs)
-        written = await in_turns(lambda: _one_by_one(kept), lambda: _one_by_one(bare), runs)
+        added = await _added(measured, bare)
+        written = await in_turns(lambda: _one_by_one(kept), lambda: _one_by_one(measured), runs)
         many = await in_turns(load, lambda: _at_once(bare), runs)
-        added = [(ours - bare, 1.0) for ours, bare in alone]
+        alone = await in_turns(lambda: _one_by_one(measured), lambda: _one_by_one(httpx_s), runs)
+        crowd = await in_turns(load, lambda: _at_once(httpx_s), runs)
         return [
-            compared("a request, over bare httpx", alone, 1.5),
-            compared("a request, added over bare httpx", added, 0.5),
-            compared("a request and its row, over bare httpx", written, 3.0),
-            compared("64 at a time with their rows, over httpx", many, 1.6),
+            compared("a request, added over bare aiohttp, P50", [(added[0], 1.0)], 0.15),
+            compared("a request, added over bare aiohttp, P99", [(added[1], 1.0)], 0.5),
+            compared("its row, when written alone", [(ours - bare, 1.0) for ours, bare in written], 1.5),
+            compared("64 at a time with rows: ms of a request", [(ours, 1.0) for ours, _ in many], 1.0),
+            compared("64 at a time with rows, over bare aiohttp", many, 4.0),
+            compared("a request, over bare httpx", alone, 1.0),
+            compared("64 at a time with rows, over bare httpx", crowd, 0.5),
         ]
+
+
+async def _added(
+    ours: Callable[[], Awaitable[None]], bare: Callable[[], Awaitable[None]]
+) -> tuple[float, float]:
+    """Milliseconds by the clock that we add in the middle and at the 99th percentile, of calls in turns."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for _ in range(CALLS * 10):
+        for call, times in zip((ours, bare), took, strict=True):
+            began = time.perf_counter()
+            await call()
+            times.append((time.perf_counter() - began) * 1000)
+    mine, theirs = (sorted(times) for times in took)
+    middle, tail = len(mine) // 2, rank(0.99, len(mine)) - 1
+    return mine[middle] - theirs[middle], mine[tail] - theirs[tail]
 
 
 async def _one_by_one(call: Callable[[], Awaitable[None]]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from peft_tui.domain.errors import ConnectionFailed
 
@@ -17,8 +17,7 @@ MAX_EVENT = 4 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class SseEvent:
+class SseEvent(NamedTuple):
     """One event, or one comment line, whose `event` is empty."""
 
     data: str
@@ -88,8 +87,11 @@ class Framer:
             return
         self._check(len(line), MAX_LINE)
         text = line.decode("utf-8", "replace")
-        name, _, value = text.partition(":")
-        value = value.removeprefix(" ")
+        if text.startswith("data: "):
+            name, value = "data", text[6:]
+        else:
+            name, _, value = text.partition(":")
+            value = value.removeprefix(" ")
         if not name:
             found.append(SseEvent("", "", self.last_id, comment=value.strip()))
         elif name == "data":
