@@ -113,7 +113,7 @@ async def test_what_is_not_sent_is_not_said_to_boot_anything(
 
     shell.lived.sandbox.clock.advance(3600)
     with monkeypatch.context() as patch:
-        patch.setattr(streaming, "_secret", missing)
+        patch.setattr(streaming, "secret_of", missing)
         status, _, err = await shell.run("test", "bot", "--prompt", "a")
     assert (status, "boots" in err, "No credentials" in err) == (3, False, True)
     shown = _Shown(False, "It boots one.")
