@@ -26,6 +26,7 @@ from peft_tui.paths import data_dir
 from peft_tui.redaction import redact
 from peft_tui.store import Damage, Mended
 from peft_tui.text import clean, clean_line
+from peft_tui.ui import clipboard
 from peft_tui.ui.attention import notice
 from peft_tui.ui.keymap import named
 from peft_tui.ui.keymap import problems as keymap_problems
@@ -278,7 +279,22 @@ class PeftTui(App[None]):
 
     def copy_to_clipboard(self, text: str) -> None:
         """Without secrets: whatever is copied lands in a window that others look at."""
-        super().copy_to_clipboard(redact(text))
+        self._clipboard = text = redact(text)
+        if self._driver is not None:
+            self._driver.write(clipboard.sequence(text, os.environ))
+        if os.environ.get("TMUX"):
+            self.run_worker(clipboard.to_tmux(text, os.environ), group="clipboard", exit_on_error=False)
+
+    def copy(self, text: str, what: str) -> None:
+        """Into the clipboard, and say what can be said of that."""
+        self.run_worker(self._copy(text, what), group="clipboard", exit_on_error=False)
+
+    async def _copy(self, text: str, what: str) -> None:
+        self._clipboard = text = redact(text)
+        in_tmux = await clipboard.to_tmux(text, os.environ)
+        if not in_tmux and self._driver is not None:
+            self._driver.write(clipboard.sequence(text, os.environ))
+        self.notify(clipboard.words(what, text, in_tmux=in_tmux), timeout=5, markup=False)
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
         from peft_tui.ui.picture import without_secrets

@@ -9,7 +9,7 @@ from typing import Any
 
 from peft_tui.backend import Backend
 from peft_tui.cli.following import Followed, Waiter, confirm, deadline, follow
-from peft_tui.cli.output import data, deployment_document, line, talk
+from peft_tui.cli.output import data, line, talk
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound
@@ -24,6 +24,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import capabilities
 from peft_tui.services.deployments import TAKEN, cannot_be, taken
+from peft_tui.services.documents import deployment_document
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.sources import readings
 from peft_tui.store import Changes

@@ -8,13 +8,14 @@ from typing import Any
 
 from peft_tui.backend import Backend
 from peft_tui.cli.following import Followed, confirm, follow
-from peft_tui.cli.output import data, deployment_document, failure, line, talk
+from peft_tui.cli.output import data, failure, line, talk
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotPossible, PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation, OperationKind
 from peft_tui.domain.status import Status
 from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.services.documents import deployment_document
 from peft_tui.services.previews import Preview, preview, total_usd_per_hour
 from peft_tui.services.reasons import forgets, why_not
 

@@ -8,17 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from peft_tui.backend import Backend
-from peft_tui.cli.output import (
-    data,
-    deployment_document,
-    deployment_table,
-    failure,
-    line,
-    operation_document,
-    status_words,
-    table,
-    talk,
-)
+from peft_tui.cli.output import data, deployment_table, failure, line, status_words, table, talk
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import AuthenticationFailed, PeftTuiError
 from peft_tui.domain.money import usd
@@ -29,6 +19,7 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.domain.operation import StepState
 from peft_tui.drivers import PLATFORMS, capabilities
+from peft_tui.services.documents import deployment_document, operation_document
 from peft_tui.store.platforms import PlatformHealth
 
 _MARKS = {StepState.DONE: "✓", StepState.SENT: "▸", StepState.PENDING: "·", StepState.FAILED: "✖"}

@@ -96,8 +96,8 @@ class LifeScreen(Screen[str | None]):
         """Why an action is not possible now; empty when it is, or when that is not known yet."""
         if action == "errors":
             return "" if len(self.app.troubles) else "Nothing went wrong in this session."
-        if action == "copy_endpoint":
-            return "" if self._endpoint else "It has no endpoint yet."
+        if action == "copy":
+            return "" if self.chosen else "No deployment is chosen."
         if action == "again":
             return self._why_not_again()
         verb = _VERBS.get(action)
@@ -185,22 +185,25 @@ class LifeScreen(Screen[str | None]):
 
             self.app.push_screen(MetricsScreen(self._backend, self.chosen))
 
-    def action_copy_endpoint(self) -> None:
-        if url := self._endpoint:
-            self.app.copy_to_clipboard(clean_line(url, 2000))
-            self._say(f"Copied {clean_line(url, 120)}", severity="information")
-        else:
-            self._say("It has no endpoint yet.")
+    def action_copy(self) -> None:
+        """A menu of what can be taken of it; twice `y` is its URL."""
+        deployment = self.chosen
+        if deployment is None:
+            return
+        from peft_tui.services import copies
+        from peft_tui.ui.screens.copying import CopyScreen
+
+        def chosen(copy: copies.Copy | None) -> None:
+            if copy is not None:
+                self.app.copy(copy.text, copy.title)
+
+        more = partial(copies.of_request, deployment, self._backend.prompts)
+        self.app.push_screen(CopyScreen(copies.of_deployment(deployment), more), chosen)
 
     @property
     def chosen(self) -> Deployment | None:
         """The one under the cursor, whatever is marked."""
         raise NotImplementedError
-
-    @property
-    def _endpoint(self) -> str:
-        chosen = self.chosen
-        return chosen.observation.endpoint_url if chosen and chosen.observation else ""
 
     def _begin(self, verb: Verb) -> None:
         # A second press while the first still asks would ask twice.

@@ -12,6 +12,7 @@ import pytest
 from textual.events import Key
 
 from peft_tui.app import PeftTui
+from peft_tui.clock import SystemClock
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.status import Status
 from peft_tui.store import Store
@@ -19,6 +20,7 @@ from peft_tui.ui.screens.deployments import DeploymentsScreen
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import LiveTable
 from tests.driving import Driver, drive
+from tests.endpoints import ScriptedEndpoints
 from tests.seeds import (
     ENVIRON,
     NOON,
@@ -337,13 +339,24 @@ async def test_sorting_keeps_the_cursor_on_its_deployment(tmp_path: Path) -> Non
 # Other keys
 
 
-async def test_the_endpoint_is_copied(tmp_path: Path) -> None:
+async def test_what_is_copied_is_chosen_from_a_menu_and_says_why_something_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TMUX", raising=False)
     async with at_home(still_app(tmp_path, populated)) as at:
+        backend_of(at).prompts.endpoints = ScriptedEndpoints(SystemClock())
         await at.press("y")
-        await at.sees("It has no endpoint yet.")
-        await at.press("j", "j", "j", "y")
-        await at.sees("Copied https://api.together.ai/v1")
+        await at.sees("y URL It has no endpoint yet.", "t command peft-tui test ticket-router")
+        await at.press("y", "escape")
+        await at.press("j", "j", "j", "y", "y")
+        await at.sees("URL given to the")
         assert at.app.clipboard == "https://api.together.ai/v1"
+        await at.press("y")
+        await at.sees("c curl curl 'http://")
+        await at.press("c")
+        await at.until(lambda: at.app.clipboard.startswith("curl 'http://"))
+        await at.press("y", "s")
+        await at.until(lambda: '"name": "support-bot"' in at.app.clipboard)
 
 
 async def test_refresh_asks_the_platforms(tmp_path: Path) -> None:
@@ -410,8 +423,8 @@ async def test_foreign_text_is_shown_as_text(tmp_path: Path) -> None:
         await at.sees("[/x][@click=app.quit]")
         assert all(line.isprintable() for line in at.lines)
         assert "\u202e" not in at.text
-        await at.press("y", "enter")
-        await at.sees("Copied")
+        await at.press("y", "y")
+        await at.sees("URL given to")
         assert all(line.isprintable() for line in at.lines)
 
 

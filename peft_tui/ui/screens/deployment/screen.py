@@ -62,7 +62,7 @@ class DeploymentScreen(LifeScreen):
         Binding("t", "console", "Test", tooltip="Ask it something: the test console."),
         Binding("m", "metrics", "Metrics", tooltip="Its figures, live."),
         Binding("r", "refresh", "Refresh", tooltip="Ask the platform now."),
-        Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
+        Binding("y", "copy", "Copy", tooltip="URL, id, curl, Python, JSON; over SSH too."),
         Binding("e", "errors", "Errors", tooltip="What went wrong in this session.", show=False),
         Binding("question_mark,f1", "help", "Help", tooltip="Every key of this place."),
     ]

@@ -88,7 +88,7 @@ class DeploymentsScreen(LifeScreen):
         Binding("asterisk", "mark_all", "Mark all", tooltip="All that are shown, or none.", show=False),
         Binding("m", "metrics", "Metrics", tooltip="Its figures, live."),
         Binding("M", "overview", "All figures", tooltip="The figures of all, side by side.", show=False),
-        Binding("y", "copy_endpoint", "Copy URL", tooltip="The endpoint, over SSH too."),
+        Binding("y", "copy", "Copy", tooltip="URL, id, curl, Python, JSON; over SSH too."),
         Binding("s", "sort", "Sort", tooltip="By the next column; last newest first."),
         Binding("r", "refresh", "Refresh", tooltip="Ask every platform now."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
