@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -144,6 +145,10 @@ class PeftTui(App[None]):
 
     def _begin(self, home: DeploymentsScreen, backend: Backend) -> None:
         """After the first frame: the network, the wizard where it was asked for, what is wrong."""
+        if not gc.isenabled():
+            # What the program consists of is not looked through again.
+            gc.freeze()
+            gc.enable()
         self._say_what_is_wrong()
         if backend.trouble is not None:
             self.notify(
@@ -420,7 +425,10 @@ def run(
         on_damage: told where it was left because its store is damaged.
     """
     app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter, settings=settings)
-    app.run(mouse=app.settings.config.mouse)
+    try:
+        app.run(mouse=app.settings.config.mouse)
+    finally:
+        gc.enable()
     if app.damage is not None and on_damage is not None:
         on_damage(app.damage)
     return TO_SANDBOX if app.wants_sandbox else app.return_code or 0

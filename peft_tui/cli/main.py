@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -226,6 +227,8 @@ def _run(args: argparse.Namespace, damages: Sequence[Damage] = ()) -> int:
     environ: Mapping[str, str] = {} if sandbox else os.environ
     if args.command is None:
         _check_screen(args.adapter)
+        # Until the first frame all that is made stays: looking for garbage would cost a tenth of the start.
+        gc.disable()
         from peft_tui.app import TO_SANDBOX
         from peft_tui.app import run as run_application
 

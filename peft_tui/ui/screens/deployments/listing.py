@@ -73,13 +73,13 @@ class Listing:
             order.sort(key=lambda key: places.get(key, len(places)))
         self.shown = order
 
-    def rows(self, now: datetime, *, always: bool = False) -> list[Row] | None:
-        """The row of each that is shown; None when all are as they were, unless `always`."""
+    def rows(self, now: datetime, *, always: bool = False, most: int | None = None) -> list[Row] | None:
+        """The row of each that is shown, or of the first; None when all are as they were, unless `always`."""
         ages = {platform: list_age(health, now) for platform, health in self.health.items()}
         moved = {platform for platform, age in ages.items() if self._ages.get(platform) != age}
         self._ages = ages
         news = always
-        for key in self.shown:
+        for key in self.shown[:most]:
             deployment = self.deployments[key]
             drawn = self._drawn.get(key)
             if drawn is not None and now < drawn[1] and deployment.platform not in moved:
@@ -90,7 +90,7 @@ class Listing:
                 row = Row(row.key, tuple(Cell(plain(c.text), c.tone, plain(c.short)) for c in row.cells))
             self._drawn[key] = (row, next_change(deployment, now, seen))
             news |= drawn is None or drawn[0] != row
-        return [self._drawn[key][0] for key in self.shown] if news else None
+        return [self._drawn[key][0] for key in self.shown[:most]] if news else None
 
     def seen(self, deployment: Deployment) -> datetime | None:
         """When it was last seen."""

@@ -52,6 +52,8 @@ FIGURES_SECONDS = 30.0
 """Between two looks at what everything has cost so far."""
 FIRST_READ_SECONDS = 0.2
 """How long the first frame waits for the rows; a store that takes longer fills the screen after it."""
+FIRST_ROWS = 100
+"""How many rows the first frame waits for: more than any screen has lines."""
 ASKING_SECONDS = 3.0
 """How long "asking" stands there at most: a platform that does not answer says so itself."""
 _WITHOUT_ROWS = {"new", "credentials", "try_sandbox", "refresh", "help", "errors"}
@@ -200,7 +202,7 @@ class DeploymentsScreen(LifeScreen):
         for deployment in found:
             self.app.troubles.note_deployment(deployment)
             self._detail.heard(deployment, now)
-        self._draw()
+        self._draw(first=first)
 
     def _want_figures(self, ids: frozenset[str] | None = None) -> None:
         """Have figures read anew, of these or of all, when the rows are there; never two readings at once."""
@@ -242,17 +244,24 @@ class DeploymentsScreen(LifeScreen):
         self._redraw_rows()
         self._draw_lines()
 
-    def _draw(self) -> None:
-        """All of it, after news, another filter or another order. What is equal is not repainted."""
+    def _draw(self, *, first: bool = False) -> None:
+        """All of it, after news, another filter or another order. What is equal is not repainted.
+
+        The first time nobody waits for rows that lie far below the screen.
+        """
         self._listing.arrange()
-        self._redraw_rows(always=True)
+        below = self._listing.shown[FIRST_ROWS:] if first else []
+        later = bool(below) and self._go_to not in below
+        self._redraw_rows(always=True, most=FIRST_ROWS if later else None)
+        if later:
+            self.call_after_refresh(self._draw)
         if self._go_to in self._listing.shown and self._table.move_to(self._go_to or ""):
             self._go_to = None
         self._draw_lines()
         self._greyed()
 
-    def _redraw_rows(self, always: bool = False) -> None:
-        rows = self._listing.rows(self._backend.clock.now(), always=always)
+    def _redraw_rows(self, always: bool = False, most: int | None = None) -> None:
+        rows = self._listing.rows(self._backend.clock.now(), always=always, most=most)
         if rows is not None:
             self._table.set_rows(rows)
 
