@@ -6,19 +6,22 @@ import argparse
 import asyncio
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from peft_tui.backend import Backend
-from peft_tui.cli.output import data, line, talk
+from peft_tui.cli.output import data, line, table, talk
 from peft_tui.domain.ages import clocks, span, took
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.metrics import Course
 from peft_tui.domain.money import usd
+from peft_tui.drivers import PLATFORMS
 from peft_tui.redaction import redacted
 from peft_tui.services import export
 from peft_tui.services.figures import FiguresService
+from peft_tui.services.openmetrics import CONTENT_TYPE, open_metrics
 
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 POINTS = 400
@@ -28,8 +31,11 @@ MAX_HEAD = 16 * 1024
 
 
 def add_metrics_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("--since", default="24h", metavar="T", help="15m, 1h, 24h, 7d, … or all (24h)")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="all of them when none is named")
+    parser.add_argument("--platform", choices=PLATFORMS, help="of this one, or where several have the name")
+    parser.add_argument(
+        "--since", metavar="T", help="15m, 1h, 24h, 7d, … or all (24h; all for a Prometheus, which counts)"
+    )
     parser.add_argument("--format", choices=("text", "json", "csv", "prometheus"), default="text")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument(
@@ -58,24 +64,56 @@ def seconds_of(text: str) -> float | None:
 async def metrics(backend: Backend, args: argparse.Namespace) -> int:
     if args.serve is not None:
         return await _serve(backend, args.serve, refresh=not args.cached)
-    if not args.name:
-        raise ConfigurationInvalid("A deployment's NAME is needed.", hint="peft-tui list shows them all.")
-    since = seconds_of(args.since)
+    kind = "json" if args.json else args.format
+    since = seconds_of(args.since or ("all" if kind == "prometheus" else "24h"))
     if not args.cached:
         await backend.refresh_once(figures=True)
-    deployment = await backend.deployments.find(args.name)
     figures = backend.figures
     await figures.count_all()
-    course = await figures.course(deployment, await figures.window(deployment, since, POINTS))
-    kind = "json" if args.json else args.format
-    if kind == "json":
-        data(redacted(export.as_json(deployment, course)))
-    elif kind in ("csv", "prometheus"):
-        sys.stdout.write(export.document(kind, deployment, course, backend.clock.now()))
+    if args.name:
+        chosen = [await backend.deployments.find(args.name, args.platform or "")]
     else:
-        for words in _lines(deployment, course):
+        everywhere = await backend.store.deployments.all()
+        chosen = [d for d in everywhere if args.platform in (None, d.platform)]
+    found = [(d, await figures.course(d, await figures.window(d, since, POINTS))) for d in chosen]
+    if kind == "json":
+        documents = [export.as_json(deployment, course) for deployment, course in found]
+        data(redacted(documents[0] if args.name else {"deployments": documents}))
+    elif kind == "csv":
+        sys.stdout.write(export.as_csv(found))
+    elif kind == "prometheus":
+        budgets = {} if args.name else await backend.store.budgets.all()
+        sys.stdout.write(open_metrics([(d, course.figures) for d, course in found], budgets))
+    elif args.name:
+        for words in _lines(*found[0]):
             line(words)
+    elif found:
+        _side_by_side(found)
+    else:
+        line("No deployments.")
     return 0
+
+
+def _side_by_side(found: Sequence[tuple[Deployment, Course]]) -> None:
+    rows = []
+    for deployment, course in found:
+        figures = course.figures
+        tally, rate = figures.tally, figures.tally.success_rate
+        least = "" if figures.cost_is_complete or figures.cost_usd is None else "≥ "
+        rows.append(
+            (
+                deployment.name,
+                deployment.platform,
+                f"{tally.total:,}",
+                "—" if rate is None else f"{rate * 100:.4g}",
+                took(tally.latency.value_at(0.5)),
+                took(tally.latency.value_at(0.95)),
+                f"{figures.tokens:,}" if tally.counted else "—",
+                f"{least}{usd(figures.cost_usd)}",
+            )
+        )
+    titles = ("NAME", "PLATFORM", "REQUESTS", "OK%", "P50", "P95", "TOKENS", "COST")
+    table([titles, *rows])
 
 
 def _lines(deployment: Deployment, course: Course) -> list[str]:
@@ -191,7 +229,7 @@ class ScrapePage:
             return "403 Forbidden", plain, "only at 127.0.0.1\n"
         if words[1].partition("?")[0] != "/metrics":
             return "404 Not Found", plain, "the figures are at /metrics\n"
-        return "200 OK", export.CONTENT_TYPE, await self.text()
+        return "200 OK", CONTENT_TYPE, await self.text()
 
     async def text(self) -> str:
         backend = self._backend
@@ -201,7 +239,8 @@ class ScrapePage:
                 self._asked = now
                 await backend.refresh_once(figures=True)
         await backend.figures.count_all()
-        return export.open_metrics(await everything(backend.figures, await backend.store.deployments.all()))
+        found = await everything(backend.figures, await backend.store.deployments.all())
+        return open_metrics(found, await backend.store.budgets.all())
 
 
 async def everything(figures: FiguresService, deployments: list[Deployment]) -> list[Any]:

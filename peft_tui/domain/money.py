@@ -27,6 +27,19 @@ class Price:
     provenance: Provenance = Provenance.REPORTED
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What an account has spent in the current cycle of what the platform lets it."""
+
+    used_usd: Decimal
+    limit_usd: Decimal
+    """Not 0: no limit is no budget."""
+
+    @property
+    def ratio(self) -> Decimal:
+        return self.used_usd / self.limit_usd
+
+
 def usd(amount: Decimal | None) -> str:
     """As many digits as matter: `$13.07`, `$0.00021`, `—` when unknown."""
     if amount is None:

@@ -29,6 +29,8 @@ class Sample:
     cold: bool | None = None
     """True when it had to wait for an instance to boot."""
     error_kind: str = ""
+    gaps: Buckets | None = None
+    """Seconds between the pieces of its answer."""
 
     @property
     def busy_s(self) -> float:
@@ -49,6 +51,7 @@ _DISTRIBUTIONS = (
     "cold_first_text",
     "asked_tokens",
     "given_tokens",
+    "gaps",
 )
 
 
@@ -63,6 +66,8 @@ class Tally:
     """Successes that had to wait for a boot."""
     errors: dict[str, int] = field(default_factory=dict)
     """Failures by kind."""
+    failures: dict[str, Buckets] = field(default_factory=dict)
+    """How long they took, in seconds, by kind: apart from the latency, which is of successes."""
     tokens_in: int = 0
     tokens_out: int = 0
     counted: int = 0
@@ -87,6 +92,8 @@ class Tally:
     """Tokens of each prompt, where they are known."""
     given_tokens: Buckets = field(default_factory=Buckets)
     """Tokens of each answer."""
+    gaps: Buckets = field(default_factory=Buckets)
+    """Seconds between the pieces of warm streamed answers, each counted."""
 
     @property
     def total(self) -> int:
@@ -110,6 +117,8 @@ class Tally:
             self.failed += 1
             kind = sample.error_kind or "failed"
             self.errors[kind] = self.errors.get(kind, 0) + 1
+            if sample.latency_s is not None:
+                self.failures.setdefault(kind, Buckets()).add(sample.latency_s)
             return
         self.succeeded += 1
         self.busy_s += sample.busy_s
@@ -131,6 +140,8 @@ class Tally:
                 self.speed.add(sample.tokens_out / sample.latency_s)
         if sample.first_text_s is not None:
             (self.cold_first_text if sample.cold else self.first_text).add(sample.first_text_s)
+        if sample.gaps is not None and not sample.cold:
+            self.gaps.merge(sample.gaps)
 
     def merge(self, other: Tally) -> None:
         self.succeeded += other.succeeded
@@ -139,6 +150,8 @@ class Tally:
         self.cold += other.cold
         for kind, count in other.errors.items():
             self.errors[kind] = self.errors.get(kind, 0) + count
+        for kind, durations in other.failures.items():
+            self.failures.setdefault(kind, Buckets()).merge(durations)
         self.tokens_in += other.tokens_in
         self.tokens_out += other.tokens_out
         self.counted += other.counted
@@ -159,6 +172,8 @@ class Tally:
                 document[name] = round(value, 3) if name == "busy_s" else value
         if self.errors:
             document["errors"] = self.errors
+        if self.failures:
+            document["failures"] = {kind: took.as_list() for kind, took in self.failures.items()}
         if self.priced:
             document["cost_usd"] = str(self.cost_usd)
         for name in _DISTRIBUTIONS:
@@ -173,6 +188,8 @@ class Tally:
         for name, value in document.items():
             if name in _DISTRIBUTIONS:
                 value = Buckets.from_list(value)
+            elif name == "failures":
+                value = {kind: Buckets.from_list(flat) for kind, flat in value.items()}
             elif name == "cost_usd":
                 value = Decimal(value)
             elif name not in _COUNTS and name != "errors":

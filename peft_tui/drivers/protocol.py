@@ -12,6 +12,7 @@ from peft_tui.domain.adapter import Adapter, AdapterSource
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.event import Event as Event
 from peft_tui.domain.inference import InferenceTarget
+from peft_tui.domain.money import Budget
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -81,6 +82,19 @@ class Reporter(Protocol):
 
         Raises:
             PeftTuiError: nothing could be had.
+        """
+        ...
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """A driver whose platform limits what the account may spend."""
+
+    async def allowance(self) -> Budget | None:
+        """What is spent of it; None where there is no limit, or it is not told.
+
+        Raises:
+            PeftTuiError: it could not be asked.
         """
         ...
 

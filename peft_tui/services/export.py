@@ -1,8 +1,4 @@
-"""The figures for other tools: CSV, JSON, and the text that a Prometheus scrapes.
-
-Names and bounds of histograms are those of OpenTelemetry's semantic conventions for generative AI.
-What is not known is left out, never 0. No label holds a prompt or the id of a request.
-"""
+"""The figures for other tools: CSV and JSON; for a Prometheus see `openmetrics.py`."""
 
 from __future__ import annotations
 
@@ -11,35 +7,26 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.metrics import Course, Figures
-from peft_tui.domain.status import Status
-from peft_tui.domain.tally import Tally
-from peft_tui.redaction import redact, redacted
+from peft_tui.redaction import redacted
 from peft_tui.services.csv_cells import cell
+from peft_tui.services.openmetrics import open_metrics
 
-SECONDS = (
-    *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
-    *(164.0, 328.0, 656.0),
-)
-"""The conventions', and three more for boots that take minutes."""
-TOKENS = tuple(float(4**power) for power in range(14))
 SUFFIXES = {"csv": "csv", "json": "json", "prometheus": "prom", "svg": "svg"}
-CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def document(kind: str, deployment: Deployment, course: Course, now: datetime) -> str:
     """The course of one deployment in one of the formats."""
     if kind == "csv":
-        return as_csv(deployment, course)
+        return as_csv([(deployment, course)])
     if kind == "json":
         return json.dumps(redacted(as_json(deployment, course)), indent=2, default=_plain) + "\n"
     return open_metrics([(deployment, course.figures)])
@@ -75,20 +62,24 @@ def as_json(deployment: Deployment, course: Course) -> dict[str, Any]:
         "deployment": {"id": deployment.id, "name": deployment.name, "platform": deployment.platform},
         **figures_document(course.figures),
         "step_seconds": course.step,
-        "points": [
-            {
-                "at": point.at,
-                "requests": point.tally.total,
-                "failed": point.tally.failed,
-                "latency_p50_ms": _ms(point.tally.latency.value_at(0.5)),
-                "latency_p95_ms": _ms(point.tally.latency.value_at(0.95)),
-                "tokens_in": point.tally.tokens_in if point.tally.counted else None,
-                "tokens_out": point.tally.tokens_out if point.tally.counted else None,
-                "cost_usd": point.usd,
-            }
-            for point in course.points
-        ],
+        "points": _points(course),
     }
+
+
+def _points(course: Course) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": point.at,
+            "requests": point.tally.total,
+            "failed": point.tally.failed,
+            "latency_p50_ms": _ms(point.tally.latency.value_at(0.5)),
+            "latency_p95_ms": _ms(point.tally.latency.value_at(0.95)),
+            "tokens_in": point.tally.tokens_in if point.tally.counted else None,
+            "tokens_out": point.tally.tokens_out if point.tally.counted else None,
+            "cost_usd": point.usd,
+        }
+        for point in course.points
+    ]
 
 
 def figures_document(figures: Figures) -> dict[str, Any]:
@@ -108,6 +99,8 @@ def figures_document(figures: Figures) -> dict[str, Any]:
             "percentiles": "exact, nearest rank" if figures.exact else "buckets, nearest rank, 1 %",
             "latency_ms": _distribution(tally.latency),
             "first_text_ms": _distribution(tally.first_text),
+            "failed_ms": {kind: _distribution(took) for kind, took in sorted(tally.failures.items())},
+            "gap_ms": _distribution(tally.gaps),
             "tokens_per_second": tally.speed.value_at(0.5),
             "cold": {
                 "requests": tally.cold,
@@ -188,9 +181,8 @@ def _plain(value: object) -> str:
 # CSV
 
 
-def as_csv(deployment: Deployment, course: Course) -> str:
-    """A row a step. A cell that a spreadsheet would take for a formula is made text."""
-    document = as_json(deployment, course)
+def as_csv(found: Sequence[tuple[Deployment, Course]]) -> str:
+    """A row a step of each. A cell that a spreadsheet would take for a formula is made text."""
     columns = (
         "at",
         "requests",
@@ -204,133 +196,8 @@ def as_csv(deployment: Deployment, course: Course) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(("deployment", "platform", "seconds", *columns))
-    for point in document["points"]:
-        cells = [deployment.name, deployment.platform, course.step, *(point[column] for column in columns)]
-        writer.writerow(map(cell, cells))
+    for deployment, course in found:
+        for point in _points(course):
+            cells = [deployment.name, deployment.platform, course.step, *(point[name] for name in columns)]
+            writer.writerow(map(cell, cells))
     return out.getvalue()
-
-
-# Prometheus
-
-
-def open_metrics(found: Sequence[tuple[Deployment, Figures]]) -> str:
-    """OpenMetrics text of everything since each deployment was made."""
-    families = [
-        _Family(
-            "gen_ai_client_operation_duration_seconds", "histogram",
-            "How long requests took, to the last text; those that failed by error_type.",
-        ),
-        _Family(
-            "gen_ai_client_operation_time_to_first_chunk_seconds", "histogram",
-            "Until the first text of a stream came.",
-        ),
-        _Family("gen_ai_client_token_usage", "histogram", "Tokens of each request that said how many."),
-        _Family("peft_requests", "counter", "Requests sent, by outcome."),
-        _Family("peft_request_errors", "counter", "Requests that failed, by error_type."),
-        _Family("peft_deployment_state", "stateset", "What was seen of the deployment last."),
-        _Family("peft_cost_usd", "counter", "What it cost so far, estimated from observed time and tokens."),
-        _Family("peft_cost_usd_per_hour", "gauge", "What it costs now, estimated."),
-        _Family("peft_cost_unknown_seconds", "gauge", "Time that nobody watched and the cost leaves out."),
-    ]  # fmt: skip
-    duration, first, tokens, requests, errors, state, cost, hourly, unknown = families
-    for deployment, figures in found:
-        labels, tally = _labels(deployment), figures.tally
-        for warmth, latency, first_text in (
-            ("warm", tally.latency, tally.first_text),
-            ("cold", tally.cold_latency, tally.cold_first_text),
-        ):
-            for family, buckets in ((duration, latency), (first, first_text)):
-                if buckets.count:
-                    family.histogram({**labels, "peft_start": warmth}, buckets)
-        if tally.counted:
-            for kind, sizes in (("input", tally.asked_tokens), ("output", tally.given_tokens)):
-                if sizes.count:
-                    tokens.histogram({**labels, "gen_ai_token_type": kind}, sizes, TOKENS)
-        for outcome, count in _outcomes(tally):
-            requests.add("_total", {**labels, "outcome": outcome}, count)
-        for kind, count in sorted(tally.errors.items()):
-            errors.add("_total", {**labels, "error_type": kind}, count)
-        own = _own(deployment)
-        for status in Status:
-            current = int(deployment.status is status)
-            state.add("", {**own, "peft_deployment_state": status.value}, current)
-        if figures.cost_usd is not None:
-            cost.add("_total", {**own, "kind": "estimated"}, figures.cost_usd)
-        if figures.told is not None and figures.told.cost_usd is not None:
-            cost.add("_total", {**own, "kind": "billed"}, figures.told.cost_usd)
-        if figures.usd_per_hour is not None:
-            hourly.add("", own, figures.usd_per_hour)
-        if figures.bill.known:
-            unknown.add("", own, round(figures.bill.unknown_s))
-    return "".join(family.text() for family in families) + "# EOF\n"
-
-
-class _Family:
-    """One metric with its samples."""
-
-    def __init__(self, name: str, kind: str, help: str) -> None:
-        self._name, self._kind, self._help = name, kind, help
-        self._samples: list[str] = []
-
-    def add(self, suffix: str, labels: dict[str, str], value: float | Decimal) -> None:
-        inside = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-        self._samples.append(f"{self._name}{suffix}{{{inside}}} {_number(value)}\n")
-
-    def histogram(self, labels: dict[str, str], buckets: Buckets, bounds: Sequence[float] = SECONDS) -> None:
-        for bound, count in zip(bounds, buckets.cumulative(bounds), strict=True):
-            self.add("_bucket", {**labels, "le": _number(bound)}, count)
-        self.add("_bucket", {**labels, "le": "+Inf"}, buckets.count)
-        self.add("_count", labels, buckets.count)
-        self.add("_sum", labels, round(buckets.total, 6))
-
-    def text(self) -> str:
-        if not self._samples:
-            return ""
-        unit = f"# UNIT {self._name} seconds\n" if self._name.endswith("_seconds") else ""
-        return f"# TYPE {self._name} {self._kind}\n{unit}# HELP {self._name} {self._help}\n" + "".join(
-            self._samples
-        )
-
-
-def _outcomes(tally: Tally) -> Iterable[tuple[str, int]]:
-    yield "ok", tally.succeeded
-    yield "failed", tally.failed
-    yield "cancelled", tally.cancelled
-
-
-def _own(deployment: Deployment) -> dict[str, str]:
-    """A name may be used again after a deletion: the id alone keeps two series apart."""
-    return {
-        "deployment": deployment.name,
-        "deployment_id": deployment.id,
-        "platform": deployment.platform,
-    }
-
-
-def _labels(deployment: Deployment) -> dict[str, str]:
-    seen = deployment.observation
-    labels = {
-        **_own(deployment),
-        "gen_ai_operation_name": "chat",
-        "gen_ai_provider_name": deployment.platform,
-        "gen_ai_request_model": (seen.model if seen else "") or deployment.spec.source.reference,
-    }
-    try:
-        parts = urlsplit(seen.endpoint_url if seen else "")
-        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        # The platform's text is no address: the figures are worth telling without it.
-        return labels
-    if host:
-        labels["server_address"], labels["server_port"] = host, str(port)
-    return labels
-
-
-def _escaped(text: str) -> str:
-    return redact(text).replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
-
-def _number(value: float | Decimal) -> str:
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return repr(float(value)) if isinstance(value, float) else str(value)

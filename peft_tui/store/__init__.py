@@ -19,6 +19,7 @@ from peft_tui.store.views import Views
 
 if TYPE_CHECKING:
     from peft_tui.store.billing import Billing
+    from peft_tui.store.budgets import Budgets
     from peft_tui.store.catalog import Catalog
     from peft_tui.store.figures import Figures
     from peft_tui.store.reported import Reported
@@ -48,6 +49,12 @@ class Store:
         from peft_tui.store.billing import Billing
 
         return Billing(self.database, self.looked_every)
+
+    @cached_property
+    def budgets(self) -> Budgets:
+        from peft_tui.store.budgets import Budgets
+
+        return Budgets(self.database)
 
     @cached_property
     def catalog(self) -> Catalog:

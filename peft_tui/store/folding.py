@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
 
+from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import Provenance
 from peft_tui.domain.tally import Sample, Tally
@@ -29,10 +30,10 @@ BATCH = 20_000
 INLINE = 40
 """So many rows are added up without leaving the event loop."""
 
-_SAMPLE = "at, outcome, latency_s, ttft_s, tokens_in, tokens_out, cost_usd, cold, error_kind"
+_SAMPLE = "at, outcome, latency_s, ttft_s, tokens_in, tokens_out, cost_usd, cold, error_kind, NULL"
 _MEASURED = """
     SELECT id, deployment_id, at, outcome, latency_s, ttft_s, tokens_in, tokens_out,
-        CASE WHEN cost_basis = 'tokens' THEN cost_usd END, cold, error_kind
+        CASE WHEN cost_basis = 'tokens' THEN cost_usd END, cold, error_kind, gaps
     FROM requests
 """
 _REPORTED = f"SELECT id, deployment_id, {_SAMPLE} FROM reported_requests"
@@ -51,7 +52,7 @@ async def off_the_loop(size: int, work: Callable[[], T]) -> T:
 
 
 def sample_of(row: sqlite3.Row) -> Sample:
-    _, _, at, outcome, latency, first, tokens_in, tokens_out, cost, cold, kind = row
+    _, _, at, outcome, latency, first, tokens_in, tokens_out, cost, cold, kind, gaps = row
     return Sample(
         datetime.fromisoformat(at),
         Outcome(outcome),
@@ -62,6 +63,7 @@ def sample_of(row: sqlite3.Row) -> Sample:
         None if cost is None else Decimal(cost),
         None if cold is None else bool(cold),
         kind or "",
+        Buckets.from_list(json.loads(gaps)) if gaps else None,
     )
 
 

@@ -238,6 +238,18 @@ MIGRATIONS: dict[str, str] = {
     "platform clocks": """
         ALTER TABLE platforms ADD COLUMN ahead_s REAL;
     """,
+    "gaps and budgets": """
+        -- The seconds between the pieces of a streamed answer, as buckets in JSON.
+        ALTER TABLE requests ADD COLUMN gaps TEXT;
+        CREATE TABLE budgets (
+            platform TEXT NOT NULL,
+            account TEXT NOT NULL,
+            used_usd TEXT NOT NULL,
+            limit_usd TEXT NOT NULL,
+            at TEXT NOT NULL,
+            PRIMARY KEY (platform, account)
+        ) WITHOUT ROWID;
+    """,
 }
 
 

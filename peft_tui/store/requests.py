@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.inference import PromptRequest, Role
 from peft_tui.domain.measure import Basis, Cost, Measured, Outcome, Source
 from peft_tui.domain.money import Provenance
@@ -18,7 +19,7 @@ from peft_tui.store.database import Database, error_text
 _COLUMNS = (
     "deployment_id, at, source, run_id, model, role, parameters, streamed, outcome, status, error_kind,"
     " error, reason, remote_id, cold, wait_s, connect_s, ttft_s, latency_s, queue_s, run_s, tokens_in,"
-    " tokens_out, tokens_cached, tokens_source, cost_usd, cost_basis, cost_source"
+    " tokens_out, tokens_cached, tokens_source, cost_usd, cost_basis, cost_source, gaps"
 )
 _INSERT = f"INSERT INTO requests (id, {_COLUMNS}) VALUES ({', '.join('?' * (1 + len(_COLUMNS.split(','))))})"
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'requests'"
@@ -155,6 +156,7 @@ def _row(exchange: Exchange) -> tuple[Any, ...]:
         None if cost.usd is None else str(cost.usd),
         cost.basis,
         cost.source,
+        json.dumps(Buckets.of(measured.gaps_s).as_list()) if measured.gaps_s else None,
     )
 
 

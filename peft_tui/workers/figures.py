@@ -9,7 +9,7 @@ from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.status import Condition, Status
-from peft_tui.drivers.protocol import Driver, Reporter
+from peft_tui.drivers.protocol import Budgeted, Driver, Reporter
 from peft_tui.store import Store
 
 PERIOD_SECONDS = 30.0
@@ -18,6 +18,8 @@ AT_A_TIME = 25
 FIRST_LOOK = timedelta(hours=24)
 AFTERWARDS = timedelta(hours=3)
 """How long one that sleeps or stopped is still asked about, where that does not wake it: bills come late."""
+BUDGET = timedelta(minutes=5)
+"""Between two looks at what is left to spend."""
 PRUNE = timedelta(hours=24)
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class FiguresWorker:
         self._keep_days = keep_days
         self._not_before: datetime | None = None
         self._pruned: datetime | None = None
+        self._budget_asked: datetime | None = None
 
     async def tick(self) -> None:
         """Ask once, and keep what is new; an error is left to the refresh loop, which says it."""
@@ -43,6 +46,7 @@ class FiguresWorker:
         await self._store.figures.fold(now)
         await self._prune(now)
         driver = self._driver
+        await self._ask_budget(now)
         if not isinstance(driver, Reporter) or (self._not_before is not None and now < self._not_before):
             return
         wanted, ids = await self._wanted(driver, now)
@@ -70,6 +74,19 @@ class FiguresWorker:
         chosen = due[:AT_A_TIME]
         wanted = {d.remote_id: max(looks.get(d.id, never), never) for d in chosen}
         return wanted, {d.remote_id: d.id for d in chosen}
+
+    async def _ask_budget(self, now: datetime) -> None:
+        due = self._budget_asked is None or now - self._budget_asked >= BUDGET
+        if not isinstance(self._driver, Budgeted) or not due:
+            return
+        self._budget_asked = now
+        if account := await self._account():
+            try:
+                budget = await self._driver.allowance()
+            except PeftTuiError as error:
+                log.info("%s tells no budget: %s", self._platform, error.message)
+                return
+            await self._store.budgets.write(self._platform, account, budget, now)
 
     async def _account(self) -> str:
         try:

@@ -29,6 +29,7 @@ def exchange(
     cold: bool | None = False,
     usd: str | None = None,
     remote_id: str = "",
+    gaps_s: tuple[float, ...] = (),
     status: int | None = 200,
 ) -> Exchange:
     return Exchange(
@@ -45,6 +46,7 @@ def exchange(
             tokens_in=tokens[0],
             tokens_out=tokens[1],
             cold=cold,
+            gaps_s=gaps_s,
         ),
         Cost(Decimal(usd), Basis.TOKENS) if usd else Cost(),
         status=status,

@@ -23,12 +23,14 @@ from peft_tui.credentials import Secret
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.metrics import Course
+from peft_tui.domain.money import Budget
 from peft_tui.domain.status import Status
 from peft_tui.services import export
 from peft_tui.services.figures import FiguresService
 from peft_tui.services.lookups import Lookups
+from peft_tui.services.openmetrics import CONTENT_TYPE, SECONDS, TOKENS, open_metrics
 from peft_tui.store import Store
-from tests.figures.loads import load, record
+from tests.figures.loads import exchange, failed, load, record
 from tests.seeds import NOON, FrozenClock, StillBackend, made, observed, put
 
 
@@ -86,30 +88,76 @@ async def test_the_real_parser_reads_our_openmetrics(store: Store) -> None:
     assert states["active"] == 1 and sum(states.values()) == 1
 
 
+async def test_failures_have_durations_of_their_own_and_chunks_the_time_between_them(store: Store) -> None:
+    deployment = await put(store, made("bot"))
+    at = NOON - timedelta(minutes=5)
+    await record(
+        store,
+        [
+            exchange(deployment.id, at, gaps_s=(0.011, 0.03, 0.5)),
+            exchange(deployment.id, at, gaps_s=(0.03,)),
+            failed(deployment.id, at, "timeout"),
+            failed(deployment.id, at, "resource"),
+            failed(deployment.id, at, "resource"),
+        ],
+    )
+    figures = FiguresService(store, FrozenClock(), Lookups(store))
+    found = families(open_metrics(await everything(figures, [deployment])))
+    duration = found["gen_ai_client_operation_duration_seconds"]
+    assert value(duration, "_count", error_type="timeout") == 1
+    assert value(duration, "_count", error_type="resource") == 2
+    assert value(duration, "_sum", error_type="resource") == 60
+    assert value(duration, "_count", peft_start="warm") == 2
+    chunk = found["gen_ai_client_operation_time_per_output_chunk_seconds"]
+    assert (value(chunk, "_count"), value(chunk, "_bucket", le="0.02")) == (4, 1)
+    assert value(chunk, "_bucket", le="0.04") == 3
+    assert value(chunk, "_sum") == pytest.approx(0.571)
+
+
+async def test_what_is_spent_of_a_budget_is_told_where_there_is_one(store: Store) -> None:
+    budgets = store.budgets
+    await budgets.write("modal", "acme/main", Budget(Decimal("7.50"), Decimal("30")), NOON)
+    text = open_metrics([], await budgets.all())
+    assert value(families(text)["peft_budget_ratio"], "", platform="modal", account="acme/main") == 0.25
+    await budgets.write("modal", "acme/main", None, NOON)
+    assert "budget" not in open_metrics([], await budgets.all())
+
+
+async def test_labels_are_few_however_many_requests_there_were(store: Store) -> None:
+    deployment, course = await scene(store)
+    small = families(open_metrics([(deployment, course.figures)]))
+    await record(store, load(deployment.id, 500, seed=9, cold=0.05, failing=0.2))
+    figures = FiguresService(store, FrozenClock(), Lookups(store))
+    large = families(open_metrics(await everything(figures, [deployment])))
+    assert {name: len(family.samples) for name, family in small.items()} == {
+        name: len(family.samples) for name, family in large.items()
+    }
+
+
 async def test_the_bounds_are_those_of_the_conventions_and_three_more() -> None:
-    assert export.SECONDS[:14] == (
+    assert SECONDS[:14] == (
         *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
     )
-    assert export.TOKENS[0] == 1 and export.TOKENS[-1] == 67108864
+    assert TOKENS[0] == 1 and TOKENS[-1] == 67108864
 
 
 async def test_what_is_not_known_is_left_out_and_not_zero(store: Store) -> None:
     deployment = await put(store, made("silent"))
     figures = FiguresService(store, FrozenClock(), Lookups(store))
-    text = export.open_metrics(await everything(figures, [deployment]))
+    text = open_metrics(await everything(figures, [deployment]))
     assert not {name for name in families(text) if "token" in name or "cost" in name or "duration" in name}
 
 
 async def test_a_name_that_breaks_lines_and_quotes_stays_a_label(store: Store) -> None:
     deployment, course = await scene(store, 'a"b\\c\nd 🦙', 3)
-    found = families(export.open_metrics([(deployment, course.figures)]))
+    found = families(open_metrics([(deployment, course.figures)]))
     assert found["peft_requests"].samples[0].labels["deployment"] == 'a"b\\c\nd 🦙'
 
 
 async def test_a_name_that_is_used_again_makes_no_series_twice(store: Store) -> None:
     deployment, course = await scene(store)
     again = replace(deployment, id="another")
-    found = families(export.open_metrics([(deployment, course.figures), (again, course.figures)]))
+    found = families(open_metrics([(deployment, course.figures), (again, course.figures)]))
     for family in found.values():
         series = [(sample.name, tuple(sorted(sample.labels.items()))) for sample in family.samples]
         assert len(series) == len(set(series)), family.name
@@ -136,7 +184,7 @@ async def test_a_secret_that_got_into_a_name_is_not_exported(store: Store) -> No
 async def test_csv_has_a_row_a_step_and_no_cell_is_a_formula(store: Store) -> None:
     deployment, course = await scene(store)
     bad = replace(deployment, spec=replace(deployment.spec, name='=cmd|"/c calc"!A1', platform="@sum"))
-    rows = list(csv.DictReader(io.StringIO(export.as_csv(bad, course))))
+    rows = list(csv.DictReader(io.StringIO(export.as_csv([(bad, course)]))))
     assert len(rows) == len(course.points)
     assert sum(int(row["requests"]) for row in rows) == course.figures.tally.total
     assert {row["deployment"] for row in rows} == {'\'=cmd|"/c calc"!A1'}
@@ -191,7 +239,7 @@ async def test_a_scrape_asks_the_platforms_at_most_every_thirty_seconds(store: S
         assert backend.asked == 2
         for text in texts:
             head, _, body = text.partition("\r\n\r\n")
-            assert "200 OK" in head and export.CONTENT_TYPE in head
+            assert "200 OK" in head and CONTENT_TYPE in head
             assert value(families(body)["peft_requests"], "_total") == 300
         assert "404" in await fetch(port, "GET /")
         assert "405" in await fetch(port, "POST /metrics")
@@ -235,7 +283,17 @@ def test_the_command_prints_each_format(
     assert main(["metrics", "bot", "--cached", "--since", "all"]) == 0
     assert "requests    300" in capsys.readouterr().out
     assert main(["metrics", "nobody", "--cached"]) == 4
-    assert main(["metrics", "--cached"]) == 2
+    capsys.readouterr()
+    assert main(["metrics", "--cached", "--since", "all", "--json"]) == 0
+    everything_ = json.loads(capsys.readouterr().out)["deployments"]
+    assert [d["measured"]["requests"] for d in everything_] == [300]
+    assert main(["metrics", "--cached", "--format", "prometheus"]) == 0
+    assert value(families(capsys.readouterr().out)["peft_requests"], "_total") == 300
+    assert main(["metrics", "--cached", "--format", "csv", "--platform", "modal"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+    assert main(["metrics", "--cached", "--since", "all"]) == 0
+    assert "bot" in capsys.readouterr().out.splitlines()[1]
+    assert main(["metrics", "bot", "--platform", "modal", "--cached"]) == 4
     capsys.readouterr()
     assert main(["list", "--json", "--cached"]) == 0
     listed = json.loads(capsys.readouterr().out)["deployments"][0]

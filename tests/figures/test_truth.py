@@ -190,11 +190,14 @@ async def test_together_s_bill_is_read_by_the_hour_and_stands_beside_the_estimat
 
 async def test_modal_s_bill_is_read_by_the_hour_and_stands_beside_the_estimate(tmp_path: Path) -> None:
     async with active(tmp_path, "modal") as scene:
+        scene.sandbox.world.modal.budgets["acme"] = Decimal(50)
         await scene.pass_by(3 * 3600, every=60.0)
         await scene.worker.tick()
         told = (await scene.figures()).told
         assert told is not None and told.cost_usd is not None and told.billed is not None
         assert told.estimate_usd is not None and told.cost_usd > 0
+        budget = (await scene.backend.store.budgets.all()).popitem()
+        assert budget[0][0] == "modal" and 0 < budget[1].ratio < 1
         # Whole hours only; and of those it is what was estimated here.
         assert scene.clock.now() - told.billed[1] < timedelta(hours=1)
         assert told.cost_usd < await scene.billed()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials, Place
@@ -13,6 +14,7 @@ from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
 from peft_tui.domain.inference import InferenceTarget
+from peft_tui.domain.money import Budget as Allowance
 from peft_tui.domain.offers import (
     Account,
     Assessment,
@@ -119,6 +121,12 @@ class ModalDriver:
         """The environment's; None where it is not told."""
         await self.workspace()
         return await self.control.budget()
+
+    async def allowance(self) -> Allowance | None:
+        budget = await self.budget()
+        if budget is None or budget.limit <= 0:
+            return None
+        return Allowance(Decimal(str(budget.used)), Decimal(str(budget.limit)))
 
     async def instance_types(self) -> tuple[InstanceType, ...]:
         return await self._machines("")
