@@ -109,6 +109,19 @@ class Dated(Protocol):
         ...
 
 
+@runtime_checkable
+class Describer(Protocol):
+    """A driver whose platform tells more of a deployment's settings than its list shows."""
+
+    async def settings_of(self, remote: RemoteDeployment) -> Settings:
+        """The declared settings of one as they are there; what the platform does not tell is left out.
+
+        Raises:
+            PeftTuiError: they could not be had.
+        """
+        ...
+
+
 class Driver(Protocol):
     """One account at one platform.
 

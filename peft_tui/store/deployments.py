@@ -252,6 +252,16 @@ class Deployments:
             (Origin.OURS, spec.name, json.dumps(dict(spec.settings)), transaction.revision, deployment_id),
         )
 
+    async def adopted(self, platform: str) -> set[str]:
+        """The ids of those that were made elsewhere and are managed here; without what is being changed."""
+        rows = await self._db.all(
+            "SELECT id FROM deployments WHERE platform = ? AND origin = 'ours' AND NOT removed"
+            " AND NOT EXISTS (SELECT 1 FROM operations WHERE deployment_id = deployments.id"
+            " AND (kind = 'create' OR state IN ('queued', 'running')))",
+            platform,
+        )
+        return {row["id"] for row in rows}
+
     async def change(self, transaction: Transaction, deployment_id: str, changes: Settings) -> None:
         """Write settings that are different now; an empty text takes one away. What else there is, stays."""
         patch = {key: None if value == "" else value for key, value in changes.items()}

@@ -11,10 +11,10 @@ from datetime import datetime
 from peft_tui.clock import Clock
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
-from peft_tui.domain.errors import ConnectionFailed, PeftTuiError
-from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, PeftTuiError
+from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 from peft_tui.domain.status import Condition, Observation, gone
-from peft_tui.drivers.protocol import Dated, Driver, RemoteDeployment
+from peft_tui.drivers.protocol import Dated, Describer, Driver, RemoteDeployment
 from peft_tui.store import Store
 
 PERIOD_SECONDS = 5.0
@@ -37,6 +37,8 @@ class Refresh:
         self._error: tuple[str, str] | None = None
         self._explained: dict[str, tuple[str, str]] = {}
         """State and reason by remote id."""
+        self._described: set[str] = set()
+        """What was adopted, and whose settings were read since the start."""
 
     async def whose(self) -> str | None:
         """The account; None when it cannot be asked now, which is written down."""
@@ -71,6 +73,7 @@ class Refresh:
             missing = [await self._missing(d) for d in left_out[:ASKED_FOR]]
             missing += [(deployment, False) for deployment in left_out[ASKED_FOR:]]
             await self._write(account, pairs, explained, missing, asked)
+            await self._describe(pairs)
         except PeftTuiError as error:
             await self._failed(error)
         else:
@@ -105,6 +108,37 @@ class Refresh:
             ahead = self._driver.ahead if isinstance(self._driver, Dated) else None
             await store.platforms.listed(transaction, self._platform, now, ahead)
             await store.billing.watched(transaction, self._platform, account, now)
+
+    async def _describe(self, pairs: list[tuple[Deployment | None, RemoteDeployment]]) -> None:
+        """Take over how what was adopted is set up there: an update or a start begins from that."""
+        if not isinstance(self._driver, Describer):
+            return
+        unread = await self._store.deployments.adopted(self._platform) - self._described
+        due = [(mine, remote) for mine, remote in pairs if mine is not None and mine.id in unread]
+        for mine, remote in due[:ASKED_FOR]:
+            try:
+                told = self._valid(await self._driver.settings_of(remote))
+            except PeftTuiError:
+                # Asked for again at the next tick.
+                continue
+            self._described.add(mine.id)
+            news = {key: value for key, value in told.items() if mine.spec.settings.get(key) != value}
+            if news:
+                async with self._store.database.transaction() as transaction:
+                    await self._store.deployments.change(transaction, mine.id, news)
+
+    def _valid(self, told: Settings) -> dict[str, Value]:
+        """Without what could not be asked for here."""
+        found: dict[str, Value] = {}
+        for key, value in told.items():
+            setting = self._driver.capabilities.setting(key)
+            try:
+                parsed = setting.parse(str(value)) if setting is not None and setting.supported else None
+            except ConfigurationInvalid:
+                continue
+            if parsed is not None:
+                found[key] = parsed
+        return found
 
     async def _missing(self, deployment: Deployment) -> tuple[Deployment, bool]:
         """One that the list left out, and whether it is gone: a list may lag, or be half of one.

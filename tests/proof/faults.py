@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from peft_tui.domain.operation import OperationKind, OperationState
-from peft_tui.drivers import transport
+from peft_tui.drivers import network
 from tests.proof.bench import Bench, bench
 from tests.proof.scenes import Scene
 
@@ -56,7 +56,7 @@ class Figures:
 def short_timeouts() -> Iterator[None]:
     """A hang costs a quarter of a real second instead of half a minute."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transport, "TIMEOUT", httpx.Timeout(0.25, connect=5.0))
+        patch.setattr(network, "TIMEOUT", httpx.Timeout(0.25, connect=5.0))
         yield
 
 

@@ -149,6 +149,8 @@ class Control:
             update={
                 "min_containers": bounds.min_containers,
                 "max_containers": bounds.max_containers or None,
+                "buffer_containers": bounds.buffer_containers,
+                "scaledown_window": bounds.scaledown_window,
             }
         )
 

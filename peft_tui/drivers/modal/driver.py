@@ -11,7 +11,7 @@ from decimal import Decimal
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials, Place
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
-from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.deployment import Deployment, looks_like_ours
 from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
 from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.money import Budget as Allowance
@@ -24,8 +24,9 @@ from peft_tui.domain.offers import (
     PlatformModel,
 )
 from peft_tui.domain.reported import Report
-from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 from peft_tui.domain.status import Observation
+from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.hugging_face import HuggingFace, Shown
 from peft_tui.drivers.modal import engine, figures, gpus, inference, states
 from peft_tui.drivers.modal.connection import Connection
@@ -177,6 +178,19 @@ class ModalDriver:
             )
             for sight in sights
         )
+
+    async def settings_of(self, remote: RemoteDeployment) -> Settings:
+        if not looks_like_ours(remote.remote_name):
+            # Somebody else's app: what in it serves has no name that we know.
+            return {}
+        try:
+            server = await self.control.server(remote.remote_name, Urgency.BACKGROUND)
+        except NotFound:
+            return {}
+        told: dict[str, Value] = {"buffer": server.buffer_containers}
+        if server.scaledown_window:
+            told["idle_timeout"] = server.scaledown_window
+        return told
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         return remote.observation

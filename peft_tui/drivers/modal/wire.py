@@ -103,6 +103,9 @@ class Server(Wire):
     min_containers: int = 0
     max_containers: int | None = None
     """None: no limit."""
+    buffer_containers: int = 0
+    scaledown_window: int = 0
+    """Seconds; 0: not told."""
 
     @staticmethod
     def of(message: Any) -> Server:
@@ -116,6 +119,8 @@ class Server(Wire):
             gpu=gpus[0] if gpus else "",
             min_containers=data.autoscaler_settings.min_containers,
             max_containers=data.autoscaler_settings.max_containers or None,
+            buffer_containers=data.autoscaler_settings.buffer_containers,
+            scaledown_window=data.autoscaler_settings.scaledown_window,
         )
 
 

@@ -10,6 +10,7 @@ from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 from peft_tui.drivers.predibase.declaration import AUTO, COOLDOWN_MINUTES
 from peft_tui.drivers.predibase.notes import PBASE, Served
+from peft_tui.text import clean_line
 
 
 def _arguments(text: Value) -> list[str]:
@@ -97,6 +98,31 @@ def for_update(changes: Settings, adapter: Served) -> dict[str, Any]:
     if "preloadedAdapters" in fields and adapter.id and adapter.source == PBASE:
         fields["preloadedAdapters"] = with_own(adapter, fields["preloadedAdapters"])
     return fields
+
+
+def settings(config: Mapping[str, Any], description: str) -> Settings:
+    """The declared settings of one that was made elsewhere, from its configuration there.
+
+    What it preloads holds the adapter that it serves too: that is not taken for a setting.
+    """
+    found: dict[str, Value] = {}
+    for key, (name, _) in FIELDS.items():
+        value = config.get(name)
+        if key in ("preloaded_adapters", "guaranteed") or value is None:
+            continue
+        if key == "idle_timeout":
+            value = round(value / 60) if isinstance(value, int | float) else None
+        elif key == "custom_args":
+            value = shlex.join(map(str, value)) if isinstance(value, list) and value else None
+        elif key == "prefix_caching":
+            value = "on" if value is True else "off"
+        if isinstance(value, str | int) and value != "":
+            found[key] = clean_line(value) if isinstance(value, str) else value
+    if config.get("usesGuaranteedCapacity") is True:
+        found["guaranteed"] = "yes"
+    if description:
+        found["description"] = description
+    return found
 
 
 def with_own(adapter: Served, others: Any) -> list[str]:

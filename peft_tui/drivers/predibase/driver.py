@@ -19,10 +19,11 @@ from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, NotFo
 from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.offers import Account, Assessment, Finding, InstanceType, Level, PlatformModel
 from peft_tui.domain.reported import Report
+from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.predibase import accelerators, figures, inference, notes, states
+from peft_tui.drivers.predibase import accelerators, configuration, figures, inference, notes, states
 from peft_tui.drivers.predibase.declaration import CAPABILITIES, HOST
 from peft_tui.drivers.predibase.notes import Note
 from peft_tui.drivers.predibase.steps import NOTHING, STEPS
@@ -183,6 +184,18 @@ class PredibaseDriver:
         noted = [n for repo in repos if (n := _note_in(repo)) is not None and n.name not in by_name]
         by_name |= {note.name: states.stopped(note, now) for note in noted if not note.carrier}
         return (*own, *(self._noted(note, by_name, now) for note in noted))
+
+    async def settings_of(self, remote: RemoteDeployment) -> Settings:
+        carrier, attached, _ = remote.remote_id.partition("/")
+        if attached:
+            # All about machines is the other deployment's.
+            return {}
+        try:
+            found = await self.deployment(carrier, Urgency.BACKGROUND)
+        except NotFound:
+            note = await self.note(carrier, Urgency.BACKGROUND)
+            return configuration.settings(note.config, note.description)
+        return configuration.settings(found.config, notes.plain(found.description))
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         """The platform gives no reason: its last events stand in for one."""

@@ -20,6 +20,7 @@ from peft_tui.domain.offers import (
     PlatformModel,
 )
 from peft_tui.domain.reported import Report
+from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.network import Network
@@ -126,6 +127,17 @@ class TogetherDriver:
                     )
                 )
         return (*found, *await self._legacy.deployments())
+
+    async def settings_of(self, remote: RemoteDeployment) -> Settings:
+        if is_legacy(remote.remote_id):
+            return {}
+        project = await self.api.project()
+        endpoint_id, _, deployment_id = remote.remote_id.partition("/")
+        path = f"/v2/projects/{project.id}/endpoints/{endpoint_id}"
+        body = await self.api.http.get(path, urgency=Urgency.BACKGROUND)
+        endpoint = parse(Endpoint, body, self.api.title)
+        body = await self.api.http.get(f"{path}/deployments/{deployment_id}", urgency=Urgency.BACKGROUND)
+        return states.settings(endpoint, parse(Deployment, body, self.api.title))
 
     async def explain(self, remote: RemoteDeployment) -> Observation:
         project = await self.api.project()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+from peft_tui.domain.spec import Settings, Value
 from peft_tui.domain.status import Condition, Observation, Status
-from peft_tui.drivers.together.wire import Endpoint, Summary
+from peft_tui.drivers.together.wire import Deployment, Endpoint, Summary
 
 PREFIX = "DEPLOYMENT_STATE_"
 
@@ -42,6 +43,22 @@ def observe(
         endpoint_url=endpoint_url,
         model=endpoint.name,
     )
+
+
+def settings(endpoint: Endpoint, deployment: Deployment) -> Settings:
+    """The declared settings of one, from the two answers about it. Serving is not told by either."""
+    found: dict[str, Value] = {"idle_timeout": deployment.inactive_timeout}
+    targets = [m.target for m in deployment.autoscaling.scaling_metrics if m.name == "inflight_requests"]
+    if targets and targets[0] is not None:
+        found["scale_target"] = round(targets[0])
+    if concurrency := deployment.max_concurrent_requests_per_replica:
+        found["concurrency"] = concurrency
+    inline = deployment.placement.inline if deployment.placement else None
+    if inline is not None and len(inline.regions) == 1:
+        found["region"] = inline.regions[0]
+    if visibility := endpoint.visibility.removeprefix("VISIBILITY_").lower():
+        found["visibility"] = visibility
+    return found
 
 
 def _translate(word: str, ready: int, routed: bool) -> tuple[Status, Condition, str]:

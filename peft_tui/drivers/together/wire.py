@@ -134,7 +134,21 @@ class UploadTicket(CamelWire):
     files: list[UploadFile] = Field(default_factory=list)
 
 
+class ScalingMetric(CamelWire):
+    name: str = ""
+    target: float | None = None
+
+
+class InlinePlacement(CamelWire):
+    regions: list[Text] = Field(default_factory=list)
+
+
+class Placement(CamelWire):
+    inline: InlinePlacement | None = None
+
+
 class Autoscaling(CamelWire):
+    scaling_metrics: list[ScalingMetric] = Field(default_factory=list)
     min_replicas: int = 0
     max_replicas: int = 0
 
@@ -163,6 +177,7 @@ class Endpoint(CamelWire):
     id: str
     name: Text = ""
     etag: str = ""
+    visibility: str = ""
     traffic_split: list[TrafficEntry] = Field(default_factory=list)
     deployments: list[Summary] = Field(default_factory=list)
 
@@ -190,6 +205,9 @@ class Deployment(CamelWire):
     hardware: Text = ""
     status: DeploymentState = DeploymentState()
     autoscaling: Autoscaling = Autoscaling()
+    inactive_timeout: int = 0
+    max_concurrent_requests_per_replica: int | None = None
+    placement: Placement | None = None
     desired_replicas: int | None = None
     created_at: str = ""
     traffic_mode: str = ""
