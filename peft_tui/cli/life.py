@@ -1,21 +1,25 @@
-"""`peft-tui stop`, `start`, `update`, `delete` and `adopt`."""
+"""`peft-tui stop`, `start`, `update`, `delete`, `rollback` and `adopt`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from peft_tui.backend import Backend
 from peft_tui.cli.following import Followed, confirm, follow
-from peft_tui.cli.output import data, failure, line, talk
+from peft_tui.cli.output import data, failure, line, table, talk
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotPossible, PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import Operation, OperationKind
+from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Status
+from peft_tui.domain.version import Version
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.documents import deployment_document
+from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.previews import Preview, preview, total_usd_per_hour
 from peft_tui.services.reasons import forgets, why_not
 
@@ -24,12 +28,14 @@ KINDS = {
     "start": OperationKind.START,
     "update": OperationKind.UPDATE,
     "delete": OperationKind.DELETE,
+    "rollback": OperationKind.ROLLBACK,
 }
 DONE = {
     OperationKind.STOP: "stop",
     OperationKind.START: "start",
     OperationKind.UPDATE: "change",
     OperationKind.DELETE: "delete",
+    OperationKind.ROLLBACK: "roll back",
 }
 
 
@@ -42,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser, command: str) -> None:
     if command == "adopt":
         parser.add_argument("--name", default="", metavar="N", help="what it is called here")
         return
+    if command == "rollback":
+        parser.add_argument(
+            "--to",
+            type=int,
+            metavar="N",
+            help="the version that is to serve again; without it they are listed",
+        )
     if command == "update":
         parser.add_argument(
             "--set", action="append", metavar="KEY=VALUE", help="an empty VALUE takes the setting away"
@@ -69,8 +82,13 @@ async def adopt(backend: Backend, args: argparse.Namespace) -> int:
 async def change_life(backend: Backend, args: argparse.Namespace) -> int:
     """Check all of it, ask once, write the intents, and stay until they have come as far as was asked."""
     kind = KINDS[args.command]
-    changes = _changes(args)
+    changes: Settings = _changes(args)
     await backend.refresh_once()
+    if kind is OperationKind.ROLLBACK:
+        found = await _wanted(backend, args.names[0], kind, args)
+        if args.to is None:
+            return await _versions(backend, found, args)
+        changes = await backend.life.going_back(found.id, args.to)
     errors: dict[str, PeftTuiError] = {}
     wanted: list[Deployment] = []
     already: list[Deployment] = []
@@ -124,7 +142,7 @@ async def _ask_for(
     backend: Backend,
     deployment: Deployment,
     kind: OperationKind,
-    changes: dict[str, str],
+    changes: Settings,
     args: argparse.Namespace,
 ) -> Operation:
     match kind:
@@ -140,9 +158,33 @@ async def _ask_for(
         case OperationKind.START:
             return await backend.life.start(deployment.id)
         case OperationKind.UPDATE:
-            return await backend.life.update(deployment.id, changes)
+            return await backend.life.update(deployment.id, {key: str(v) for key, v in changes.items()})
+        case OperationKind.ROLLBACK:
+            return await backend.life.rollback(deployment.id, args.to)
         case _:
             return await backend.life.delete(deployment.id, keep_adapter=args.keep_adapter)
+
+
+async def _versions(backend: Backend, deployment: Deployment, args: argparse.Namespace) -> int:
+    """What can be gone back to; nothing is changed."""
+    question = Question(deployment.platform, Topic.VERSIONS, remote_id=deployment.remote_id)
+    answer = await backend.answer(question)
+    if answer.error is not None:
+        raise answer.error
+    versions: tuple[Version, ...] = answer.value or ()
+    if args.json:
+        data({"versions": [asdict(version) for version in versions]})
+        return 0
+    rows = [("VERSION", "DEPLOYED", "", "")]
+    for version in versions:
+        can = "serves" if version.serves else version.refused or f"--to {version.number}"
+        at = f"{version.at:%Y-%m-%d %H:%M:%S}" if version.at else "—"
+        rows.append((str(version.number), at, can, version.words))
+    if versions:
+        table(rows)
+    else:
+        line(f"{capabilities(deployment.platform).title} tells of no versions of {deployment.name}.")
+    return 0
 
 
 def _changes(args: argparse.Namespace) -> dict[str, str]:

@@ -30,6 +30,7 @@ LIFE_HELP = {
     "start": "let it serve again, with the bounds that it had",
     "update": "change settings",
     "delete": "leave nothing of it at the platform",
+    "rollback": "let an earlier version serve again",
     "adopt": "manage what was made elsewhere",
 }
 COMMANDS = (
@@ -361,6 +362,6 @@ def _verb(command: str) -> Callable[[Backend, argparse.Namespace], Awaitable[int
         "credentials": credentials,
         "show": show,
         "adopt": adopt,
-        **dict.fromkeys(("stop", "start", "update", "delete"), change_life),
+        **dict.fromkeys(("stop", "start", "update", "delete", "rollback"), change_life),
     }
     return verbs[command]

@@ -27,6 +27,12 @@ class OperationKind(StrEnum):
     """What was stopped serves again, within the bounds that were remembered."""
     DELETE = "delete"
     """Nothing of it is left at the platform."""
+    ROLLBACK = "rollback"
+    """An earlier version serves again, as the platform keeps it."""
+
+
+VERSION = "version"
+"""In the changes of a rollback: the number of the version that is to serve again. It is no setting."""
 
 
 class OperationState(StrEnum):
@@ -87,6 +93,13 @@ class Operation:
     """Of an update or a start: the settings that are different afterwards; an empty text takes one away."""
     given_up: bool = False
     """A person wants it no more: nothing further of it is sent, and what was sent is looked up."""
+
+    @property
+    def settings(self) -> Settings:
+        """What the deployment's settings are different in when it is done."""
+        if self.kind is OperationKind.DELETE:
+            return {}
+        return {key: value for key, value in self.changes.items() if key != VERSION}
 
     @property
     def current(self) -> OperationStep | None:

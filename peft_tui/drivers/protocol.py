@@ -23,6 +23,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.reported import Report
 from peft_tui.domain.spec import DeploymentSpec, Settings
 from peft_tui.domain.status import Observation
+from peft_tui.domain.version import Version
 
 Outputs = Mapping[str, Any]
 """What a step leaves for later ones: remote ids and the like, JSON only, never a secret."""
@@ -119,6 +120,15 @@ class Describer(Protocol):
         Raises:
             PeftTuiError: they could not be had.
         """
+        ...
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """A driver whose platform keeps the versions that were replaced."""
+
+    async def versions(self, remote_id: str) -> tuple[Version, ...]:
+        """All that it tells of, newest first; none where it tells of none."""
         ...
 
 

@@ -10,16 +10,26 @@ from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import NotFound, NotLikeThis, NotPossible
 from peft_tui.domain.offers import PlannedStep, planned
-from peft_tui.domain.operation import WATCHED, Operation, OperationKind, OperationState, StepState
+from peft_tui.domain.operation import (
+    VERSION,
+    WATCHED,
+    Operation,
+    OperationKind,
+    OperationState,
+    StepState,
+)
 from peft_tui.domain.spec import Settings, Value
 from peft_tui.domain.status import Condition
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import local_part, read_changes
 from peft_tui.services.reasons import why_not, why_not_adopt
+from peft_tui.services.versions import changes_to, settings_of
 from peft_tui.store import Store, Transaction
 
 NEVER_MADE = "given up before anything was made"
-GIVES_WAY = frozenset({OperationKind.CREATE, OperationKind.UPDATE, OperationKind.START})
+GIVES_WAY = frozenset(
+    {OperationKind.CREATE, OperationKind.UPDATE, OperationKind.START, OperationKind.ROLLBACK}
+)
 """What a stop or a delete puts an end to."""
 FOR_THE_DELETE = "given up for the delete, which stops it as well"
 FORGOTTEN = "taken off the list"
@@ -63,6 +73,19 @@ class LifeService:
             ConfigurationInvalid: with the setting and a sentence; nothing was written.
         """
         return await self._intend(deployment_id, OperationKind.UPDATE, typed=changes)
+
+    async def going_back(self, deployment_id: str, version: int) -> Settings:
+        """The changes of a rollback to `version`: its number, and what is set differently then, if known."""
+        deployment = await self._read(deployment_id)
+        operations = await self._store.operations.of_deployment(deployment_id)
+        settings = settings_of(operations, deployment.remote_id, version)
+        different = {} if settings is None else changes_to(deployment, settings)
+        return {**different, VERSION: version}
+
+    async def rollback(self, deployment_id: str, version: int) -> Operation:
+        """Let an earlier version serve again, by its number at the platform."""
+        changes = await self.going_back(deployment_id, version)
+        return await self._intend(deployment_id, OperationKind.ROLLBACK, changes)
 
     async def adopt(self, deployment_id: str, name: str = "") -> Deployment:
         """Manage from here on what was made elsewhere. Nothing is sent.

@@ -40,8 +40,11 @@ class Topic(StrEnum):
     LOGS = "logs"
     """The last lines that a deployment put out, oldest first → `tuple[str, ...]`."""
 
+    VERSIONS = "versions"
+    """What was deployed under a deployment's name, newest first → `tuple[Version, ...]`."""
 
-ABOUT_DEPLOYMENT = frozenset({Topic.EVENTS, Topic.LOGS})
+
+ABOUT_DEPLOYMENT = frozenset({Topic.EVENTS, Topic.LOGS, Topic.VERSIONS})
 LOG_LINES = 500
 """How many lines of output are asked for."""
 
@@ -57,7 +60,7 @@ class Question:
     base_model: str = ""
     """For ASSESSMENT, where the adapter's own files do not say."""
     remote_id: str = ""
-    """For EVENTS and LOGS: the deployment, by the platform's own id."""
+    """For EVENTS, LOGS and VERSIONS: the deployment, by the platform's own id."""
 
     @property
     def subject(self) -> str:
@@ -156,6 +159,7 @@ def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
     from peft_tui.domain.adapter import Adapter
     from peft_tui.domain.event import Event
     from peft_tui.domain.offers import Account, Assessment, InstanceType, PlatformModel
+    from peft_tui.domain.version import Version
 
     types: dict[Topic, Any] = {
         Topic.ACCOUNT: Account,
@@ -166,5 +170,6 @@ def _adapter_for(topic: Topic) -> TypeAdapter[Any]:
         Topic.ASSESSMENT: Assessment,
         Topic.EVENTS: tuple[Event, ...],
         Topic.LOGS: tuple[str, ...],
+        Topic.VERSIONS: tuple[Version, ...],
     }
     return TypeAdapter(types[topic])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.offers import Change, PlannedStep
-from peft_tui.domain.operation import Operation, OperationKind
+from peft_tui.domain.operation import VERSION, Operation, OperationKind
 from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
@@ -45,11 +45,11 @@ class Preview:
         return any(line.change is Change.REDEPLOY and not line.kept_here for line in self.changes)
 
 
-def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, str] | None = None) -> Preview:
+def preview(deployment: Deployment, kind: OperationKind, changes: Settings | None = None) -> Preview:
     """What `kind` would do to `deployment`, from what is known here.
 
     Args:
-        changes: of an update: text by setting.
+        changes: of an update: text by setting; of a rollback: what `LifeService.going_back` tells.
 
     Raises:
         ConfigurationInvalid: the changes cannot be.
@@ -58,12 +58,16 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, s
     settings: Settings = {}
     lines: tuple[ChangedSetting, ...] = ()
     if kind is OperationKind.UPDATE:
-        lines = difference(deployment, changes or {})
-        parsed = read_changes(deployment, changes or {})
+        typed = {key: str(value) for key, value in (changes or {}).items()}
+        lines = difference(deployment, typed)
+        parsed = read_changes(deployment, typed)
         local, _ = local_part(deployment, parsed)
         settings = {key: value for key, value in parsed.items() if key not in local}
     elif kind is OperationKind.START and (bounds := deployment.bounds_to_start):
         settings = {"min_instances": bounds[0], "max_instances": bounds[1]}
+    elif kind is OperationKind.ROLLBACK:
+        settings = changes or {}
+        lines = _other_settings(deployment, settings)
     plan = capabilities(deployment.platform).verbs.get(kind)
     steps = plan(deployment.spec.changed(settings), settings) if plan and not refused else ()
     forgotten = kind is OperationKind.DELETE and forgets(deployment)
@@ -82,6 +86,16 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Mapping[str, s
         "" if forgotten or again else _stops(deployment, kind),
         _afterwards(deployment, kind, settings),
         forgotten,
+    )
+
+
+def _other_settings(deployment: Deployment, settings: Settings) -> tuple[ChangedSetting, ...]:
+    """What an earlier version was set to, where it is another thing than now."""
+    now = deployment.spec.settings
+    return tuple(
+        ChangedSetting(s.key, s.title, now.get(s.key), settings[s.key] or None, s.change, False)
+        for s in capabilities(deployment.platform).settings
+        if s.key in settings
     )
 
 
@@ -125,6 +139,12 @@ def _afterwards(deployment: Deployment, kind: OperationKind, settings: Settings)
             low, high = settings.get("min_instances", "—"), settings.get("max_instances", "—")
             guard = offers.guard(deployment.spec.settings) if deployment.origin is Origin.OURS else ""
             return f"{low} to {high} instances bill. {guard or 'Nothing stops it by itself.'}"
+        case OperationKind.ROLLBACK:
+            known = "" if len(settings) > 1 else " What that version was set to is not known here."
+            return (
+                f"Version {settings.get(VERSION)} serves, as a new version. Its containers replace those that"
+                f" serve now: while both are there, both bill.{known}"
+            )
         case OperationKind.DELETE:
             return offers.leaves(deployment.spec) or "Nothing of it is left there."
         case _:

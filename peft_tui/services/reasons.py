@@ -15,6 +15,7 @@ DOING = {
     OperationKind.STOP: "being stopped",
     OperationKind.START: "being started",
     OperationKind.DELETE: "being deleted",
+    OperationKind.ROLLBACK: "being rolled back",
 }
 
 
@@ -46,6 +47,8 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
             return _why_not_start(deployment, doing)
         case OperationKind.UPDATE:
             return _why_not_update(deployment, doing)
+        case OperationKind.ROLLBACK:
+            return _why_not_rollback(deployment, doing)
         case _:
             return ""
 
@@ -138,6 +141,16 @@ def _why_not_update(deployment: Deployment, doing: OperationKind | None) -> str:
         return _came_to(deployment) if deployment.came_to_nothing else "The platform has not shown it yet."
     if deployment.status is Status.FAILED:
         return capabilities(deployment.platform).failed_is_final
+    return ""
+
+
+def _why_not_rollback(deployment: Deployment, doing: OperationKind | None) -> str:
+    if doing is not None:
+        return f"It is {DOING[doing]}: wait until it is done."
+    if deployment.observation is None:
+        return _came_to(deployment) if deployment.came_to_nothing else "The platform has not shown it yet."
+    if deployment.status is Status.STOPPED:
+        return "It is stopped: start it first."
     return ""
 
 

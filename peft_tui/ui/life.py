@@ -41,6 +41,7 @@ class Verb(Enum):
     DELETE = "delete"
     ADOPT = "adopt"
     CANCEL = "cancel"
+    ROLLBACK = "rollback"
 
     @property
     def kind(self) -> OperationKind | None:
@@ -160,6 +161,9 @@ class LifeScreen(Screen[str | None]):
     def action_cancel(self) -> None:
         self._begin(Verb.CANCEL)
 
+    def action_rollback(self) -> None:
+        self._begin(Verb.ROLLBACK)
+
     def action_help(self) -> None:
         show_help(self)
 
@@ -247,6 +251,8 @@ class LifeScreen(Screen[str | None]):
         life = self._backend.life
         if verb is Verb.UPDATE:
             return await self._ask_for_changes(able)
+        if verb is Verb.ROLLBACK:
+            return await self._ask_for_version(able[0])
         asked: Question
         if verb is Verb.ADOPT:
             asked, write = question.about_adopting(able, sums(able)), _by_id(life.adopt)
@@ -274,6 +280,27 @@ class LifeScreen(Screen[str | None]):
 
         async def write(deployment: Deployment) -> object:
             return await self._backend.life.update(deployment.id, changes)
+
+        return write
+
+    async def _ask_for_version(
+        self, deployment: Deployment
+    ) -> Callable[[Deployment], Awaitable[object]] | None:
+        """Which version, then what going back to it does."""
+        from peft_tui.services.previews import preview
+        from peft_tui.ui.screens.dialogs import ConfirmScreen, VersionsScreen, question
+
+        version = await self.app.push_screen_wait(VersionsScreen(self._backend, deployment))
+        if version is None:
+            return None
+        changes = await self._backend.life.going_back(deployment.id, version)
+        before = preview(deployment, OperationKind.ROLLBACK, changes)
+        asked = question.asked_about([before], sums([deployment]))
+        if not await self.app.push_screen_wait(ConfirmScreen(asked)):
+            return None
+
+        async def write(one: Deployment) -> object:
+            return await self._backend.life.rollback(one.id, version)
 
         return write
 

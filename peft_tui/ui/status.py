@@ -39,6 +39,7 @@ VERBS = {
     OperationKind.STOP: "stopping",
     OperationKind.START: "starting",
     OperationKind.DELETE: "deleting",
+    OperationKind.ROLLBACK: "rolling back",
 }
 
 _TONES = {

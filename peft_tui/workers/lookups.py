@@ -12,7 +12,7 @@ from peft_tui.clock import Clock
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.drivers.hugging_face import HuggingFace
-from peft_tui.drivers.protocol import Driver
+from peft_tui.drivers.protocol import Driver, Versioned
 from peft_tui.redaction import redact
 from peft_tui.services.lookups import LOG_LINES, Lookups, Question, Topic
 
@@ -86,6 +86,8 @@ class LookupWorker:
                 return await driver.models()
             case Topic.EVENTS:
                 return await driver.events(question.remote_id)
+            case Topic.VERSIONS:
+                return await driver.versions(question.remote_id) if isinstance(driver, Versioned) else ()
             case Topic.LOGS:
                 # What a container prints may hold what it was given.
                 return tuple(map(redact, await driver.logs(question.remote_id, LOG_LINES)))

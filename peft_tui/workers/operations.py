@@ -53,7 +53,7 @@ SENDS = 3
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 2.0, 60.0
 STOP_PAUSE_SECONDS = 15.0
 """However long a platform asks us to stay away: what bills is not left running for politeness."""
-SETTING = frozenset({"start", "update", "stop", "delete"})
+SETTING = frozenset({"start", "update", "stop", "delete", "rollback"})
 """Steps that write something at the platform. Given up, they are finished: a request that is broken off may
 still be carried out, after the stop that follows it."""
 DELETED = "deleted from here"
@@ -228,8 +228,8 @@ class OperationRunner:
         store, now = self._store, self._clock.now()
         async with store.database.transaction(durable=True) as transaction:
             await store.operations.write_state(transaction, operation, OperationState.DONE, now)
-            if operation.changes and operation.kind is not OperationKind.DELETE:
-                await store.deployments.change(transaction, deployment.id, operation.changes)
+            if operation.settings:
+                await store.deployments.change(transaction, deployment.id, operation.settings)
             if operation.kind is OperationKind.DELETE:
                 await store.deployments.remove(transaction, deployment, now, DELETED)
             elif operation.outputs.get("absent") and deployment.condition is not Condition.GONE:

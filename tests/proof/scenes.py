@@ -25,8 +25,9 @@ class Scene:
 
     @property
     def kinds(self) -> tuple[OperationKind, ...]:
-        """What can be done to it, its create included."""
-        return (OperationKind.CREATE, *capabilities(self.platform).verbs)
+        """What can be done to it, its create included; to go back takes another version to go back to."""
+        verbs = capabilities(self.platform).verbs
+        return (OperationKind.CREATE, *(kind for kind in verbs if kind is not OperationKind.ROLLBACK))
 
 
 H100 = {"instance_type": "1xnvidia-h100-80gb"}

@@ -272,6 +272,12 @@ class Control:
                 raise await self._build_failed(client, error) from error
             return str(app.app_id)
 
+    async def roll_back(self, app_id: str, version: int) -> None:
+        """Put an earlier version in charge again: a new one of the same definitions."""
+        await self.connection.rpc(
+            "AppRollback", "AppRollbackRequest", safe=False, app_id=app_id, version=version
+        )
+
     async def stop(self, app_id: str) -> None:
         await self.connection.rpc(
             "AppStop",

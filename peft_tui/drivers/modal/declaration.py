@@ -248,6 +248,16 @@ def plan_delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, .
     )
 
 
+def plan_rollback(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
+    """The definitions of an earlier version, as a new one; files and secrets are as they are now."""
+    return (
+        PlannedStep("find_version", "see that the version is there"),
+        PlannedStep("rollback", "let it serve again", bills=True),
+        PlannedStep("read_version", "read back which version serves"),
+        PlannedStep(AWAIT_ACTIVE, "wait until it is active"),
+    )
+
+
 def leaves(spec: DeploymentSpec) -> str:
     return "what containers have downloaded stays on the volumes peft-tui-*-cache, for the next ones"
 
@@ -294,6 +304,7 @@ CAPABILITIES = Capabilities(
         OperationKind.STOP: plan_stop,
         OperationKind.START: plan_start,
         OperationKind.DELETE: plan_delete,
+        OperationKind.ROLLBACK: plan_rollback,
     },
     leaves=leaves,
     # An app's name may have 63 characters; the address cuts its label at 63, name and workspace together.

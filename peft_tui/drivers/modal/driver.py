@@ -26,9 +26,10 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.reported import Report
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 from peft_tui.domain.status import Observation
+from peft_tui.domain.version import Version
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.hugging_face import HuggingFace, Shown
-from peft_tui.drivers.modal import engine, figures, gpus, inference, states
+from peft_tui.drivers.modal import engine, figures, gpus, inference, states, wire
 from peft_tui.drivers.modal.connection import Connection
 from peft_tui.drivers.modal.control import Control
 from peft_tui.drivers.modal.data_plane import DataPlane
@@ -37,11 +38,12 @@ from peft_tui.drivers.modal.failures import TITLE, Unimplemented
 from peft_tui.drivers.modal.secrets import Doorkeeper
 from peft_tui.drivers.modal.steps import NOTHING, STEPS, WHERE_FROM, adapter_of, not_on_the_hub
 from peft_tui.drivers.modal.watch import Watch
-from peft_tui.drivers.modal.wire import Budget, Environment, Version, at
+from peft_tui.drivers.modal.wire import Budget, Environment, at
 from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.text import clean_line
 
+NOT_ALLOWED = "Modal does not let it serve again."
 MAIN = "main"
 """What an environment is called that nobody has named."""
 
@@ -214,6 +216,21 @@ class ModalDriver:
     async def inference(self, deployment: Deployment) -> InferenceTarget:
         return await inference.target(self, deployment)
 
+    async def versions(self, remote_id: str) -> tuple[Version, ...]:
+        told = await self.control.history(remote_id)
+        told.sort(key=lambda one: one.version, reverse=True)
+        newest = told[0].version if told else 0
+        return tuple(
+            Version(
+                one.version,
+                at(one.deployed_at),
+                _words(one),
+                one.version == newest,
+                "" if one.rollback_allowed else "It serves." if one.version == newest else NOT_ALLOWED,
+            )
+            for one in told
+        )
+
     async def events(self, remote_id: str) -> tuple[Event, ...]:
         """Its versions, newest first: what was deployed when, by whom, and what can be gone back to."""
         versions = await self.control.history(remote_id)
@@ -314,14 +331,14 @@ class ModalDriver:
         return [Finding(Level.WARNING if left < 0.1 * budget.limit else Level.OK, told)]
 
 
-def _tell(version: Version) -> str:
-    parts = [f"version {version.version}"]
-    if version.rollback_version:
-        parts.append(f"rolled back to {version.rollback_version}")
-    if version.deployed_by:
-        parts.append(f"by {version.deployed_by}")
-    if version.tag:
-        parts.append(version.tag)
+def _words(version: wire.Version) -> str:
+    parts = [f"rolled back to {version.rollback_version}"] if version.rollback_version else []
+    parts += [f"by {version.deployed_by}"] if version.deployed_by else []
+    return " · ".join([*parts, *([version.tag] if version.tag else [])])
+
+
+def _tell(version: wire.Version) -> str:
+    parts = [f"version {version.version}", _words(version)]
     if version.rollback_allowed:
-        parts.append("can be gone back to with `modal app rollback`")
-    return " · ".join(parts)
+        parts.append("can be gone back to")
+    return " · ".join(part for part in parts if part)

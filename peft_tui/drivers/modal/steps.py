@@ -17,10 +17,12 @@ from peft_tui.domain.errors import (
     ConfigurationInvalid,
     ConnectionFailed,
     NotFound,
+    PeftTuiError,
     PlatformFailed,
     ResourceUnavailable,
     TimedOut,
 )
+from peft_tui.domain.operation import VERSION
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.modal import engine, secrets
@@ -203,13 +205,71 @@ async def _image(driver: ModalDriver, context: StepContext) -> Outputs:
 async def _find_app(driver: ModalDriver, context: StepContext) -> Outputs | None:
     """The name is ours alone: whoever is deployed under it is an earlier attempt."""
     app_id = await driver.control.deployed(context.remote_name)
-    return {"app_id": app_id, "remote_id": app_id} if app_id else None
+    if not app_id:
+        return None
+    return {"app_id": app_id, "remote_id": app_id, **await _version(driver, context, app_id)}
 
 
 async def _deploy(driver: ModalDriver, context: StepContext) -> Outputs:
     app_id = await driver.control.deploy(await _plan(driver, context))
     driver.watch.changed(app_id)
-    return {"app_id": app_id, "remote_id": app_id}
+    return {"app_id": app_id, "remote_id": app_id, **await _version(driver, context, app_id)}
+
+
+async def _version(driver: ModalDriver, context: StepContext, app_id: str) -> Outputs:
+    """What it was set to, under the number that Modal gave it: for who goes back to it one day."""
+    try:
+        told = await driver.control.history(app_id)
+    except PeftTuiError:
+        # It is deployed; that nobody can say as what is no failure of that.
+        return {}
+    newest = max((version.version for version in told), default=0)
+    return {"version": newest, "settings": _set(context)} if newest else {}
+
+
+def _set(context: StepContext) -> dict[str, Any]:
+    return {key: value for key, value in context.spec.settings.items() if key != VERSION}
+
+
+async def _find_version(driver: ModalDriver, context: StepContext) -> Outputs:
+    """It is there and may serve again; and which is the newest before that."""
+    wanted = int(context.changes[VERSION])
+    told = await driver.versions(context.remote_id)
+    found = next((version for version in told if version.number == wanted), None)
+    if found is None:
+        raise NotFound(
+            f"Modal tells of no version {wanted}.",
+            hint="peft-tui rollback NAME shows those that there are. Nothing was changed.",
+        )
+    if found.refused:
+        raise ConfigurationInvalid(f"Version {wanted}: {found.refused}", hint="Nothing was changed.")
+    return {"newest_before": told[0].number}
+
+
+async def _rollback(driver: ModalDriver, context: StepContext) -> Outputs:
+    await driver.control.roll_back(context.remote_id, int(context.changes[VERSION]))
+    driver.watch.changed(context.remote_id)
+    return {}
+
+
+async def _rolled_back(driver: ModalDriver, context: StepContext) -> Outputs | None:
+    """A version that is newer than what was there before, and is the wanted one again."""
+    wanted, before = int(context.changes[VERSION]), context.outputs["newest_before"]
+    for version in await driver.control.history(context.remote_id):
+        if version.version > before and version.rollback_version == wanted:
+            driver.watch.changed(context.remote_id)
+            return {"app_id": context.remote_id, "version": version.version, "settings": _set(context)}
+    return None
+
+
+async def _read_version(driver: ModalDriver, context: StepContext) -> Outputs:
+    if (found := await _rolled_back(driver, context)) is not None:
+        return found
+    raise PlatformFailed(
+        f"Modal does not show yet that version {context.changes[VERSION]} serves.",
+        hint="It is asked again by itself; its page at modal.com/apps has the versions.",
+        transient=True,
+    )
 
 
 async def _url(driver: ModalDriver, context: StepContext) -> Outputs:
@@ -377,6 +437,9 @@ STEPS: dict[str, Step] = {
     "answer": Step(_answer),
     "update": Step(_update),
     "redeploy": Step(_redeploy),
+    "find_version": Step(_find_version),
+    "rollback": Step(_rollback, _rolled_back),
+    "read_version": Step(_read_version),
     "stop": Step(_stop),
     "start": Step(_start),
     "delete": Step(_delete),

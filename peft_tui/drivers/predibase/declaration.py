@@ -288,6 +288,9 @@ CAPABILITIES = Capabilities(
     guard=guard,
     overruled=overruled,
     refuses=refuses,
+    no_verbs={
+        OperationKind.ROLLBACK: "Predibase keeps no earlier versions: update it to what it was before."
+    },
     verbs={
         OperationKind.STOP: _stop,
         OperationKind.START: _start,

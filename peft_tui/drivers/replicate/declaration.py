@@ -167,6 +167,9 @@ CAPABILITIES = Capabilities(
     scale_to_zero=True,
     plan=plan,
     guard=guard,
+    no_verbs={
+        OperationKind.ROLLBACK: "Its API tells of no earlier releases: update it to what it was before."
+    },
     verbs={
         OperationKind.STOP: _stop,
         OperationKind.START: _start,

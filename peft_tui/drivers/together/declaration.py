@@ -212,6 +212,9 @@ CAPABILITIES = Capabilities(
     scale_to_zero=False,
     plan=plan,
     guard=guard,
+    no_verbs={
+        OperationKind.ROLLBACK: "Together AI keeps no earlier versions: update it to what it was before."
+    },
     verbs={
         OperationKind.STOP: _stop,
         OperationKind.START: _start,

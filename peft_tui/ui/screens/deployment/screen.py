@@ -59,6 +59,7 @@ class DeploymentScreen(LifeScreen):
         Binding("3", "section('logs')", "Logs", tooltip="What it puts out.", show=False),
         Binding("4", "section('operations')", "Operations", tooltip="What was asked of it.", show=False),
         Binding("5", "section('observations')", "Observations", tooltip="How it changed.", show=False),
+        Binding("b", "rollback", "Versions", tooltip="Let an earlier one serve again.", show=False),
         Binding("t", "console", "Test", tooltip="Ask it something: the test console."),
         Binding("m", "metrics", "Metrics", tooltip="Its figures, live."),
         Binding("r", "refresh", "Refresh", tooltip="Ask the platform now."),

@@ -3,5 +3,6 @@
 from peft_tui.ui.screens.dialogs.confirm import ConfirmScreen
 from peft_tui.ui.screens.dialogs.outcome import OutcomeScreen, RowOutcome
 from peft_tui.ui.screens.dialogs.question import Question
+from peft_tui.ui.screens.dialogs.versions import VersionsScreen
 
-__all__ = ["ConfirmScreen", "OutcomeScreen", "Question", "RowOutcome"]
+__all__ = ["ConfirmScreen", "OutcomeScreen", "Question", "RowOutcome", "VersionsScreen"]

@@ -96,6 +96,9 @@ def asked_about(
         waits = preview.gives_up is deployment.waiting_start
         where = "waits for the stop" if waits else "is under way"
         facts.append(Fact("ends", f"{doing}, which {where}, is given up", "warn"))
+    for line in preview.changes:
+        old, new = ("—" if value is None else str(value) for value in (line.old, line.new))
+        facts.append(Fact("changes", clean_line(f"{line.title}  {old} → {new}", 200)))
     if preview.stops:
         facts.append(Fact("stops", clean_line(preview.stops, 400)))
     facts += _steps(preview)
@@ -152,6 +155,7 @@ def _given_up(deployment: Deployment) -> str:
         OperationKind.UPDATE: "the update stays as far as it came",
         OperationKind.STOP: "it goes on running, and billing, unless the stop was sent",
         OperationKind.DELETE: "it stays as far as nothing was deleted yet",
+        OperationKind.ROLLBACK: "the version stays that serves, unless the rollback was sent",
     }[operation.kind]
 
 
