@@ -20,6 +20,7 @@ from peft_tui.domain.money import Price
 from peft_tui.domain.offers import InstanceType
 from peft_tui.domain.operation import Operation, OperationKind, OperationState
 from peft_tui.domain.status import Status, gone
+from peft_tui.domain.version import Version
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Store
 from peft_tui.ui.screens.deployments import DeploymentsScreen
@@ -498,6 +499,47 @@ async def test_events_are_asked_for_and_shown_when_they_come(tmp_path: Path) -> 
         await at.sees("· Replica 1 is ready [/x] deployment.ready", "✖ No GPU", "· deployment.scaled")
         await at.press("r")
         await at.until(lambda: questions == [asked_for] * 2)
+
+
+async def one_on_modal(store: Store) -> None:
+    bot = made("bot", "modal", instance_type="H100")
+    await put(store, bot, observed(Status.ACTIVE, instance_type="H100", usd_per_hour=Decimal("3.95")))
+    await listed(store, "modal")
+
+
+async def test_an_earlier_version_is_picked_and_what_that_does_is_shown_first(tmp_path: Path) -> None:
+    async with at_home(tmp_path, one_on_modal) as at:
+        backend = backend_of(at.app)
+        questions: list[Question] = []
+        backend.lookups.carry_out = questions.append
+        await at.press("enter", "b")
+        await at.sees("Versions of bot", "asking for its versions")
+        (bot,) = await store_of(at).deployments.named("bot")
+        asked_for = Question("modal", Topic.VERSIONS, remote_id=bot.remote_id)
+        assert questions == [asked_for]
+        versions = (
+            Version(3, NOON, "by ada[/x]", serves=True, refused="It serves."),
+            Version(2, NOON, "rolled back to 1 · by ada", refused="Modal does not let it serve again."),
+            Version(1, NOON - timedelta(days=1), "by ada"),
+        )
+        await backend.lookups.write(asked_for, NOON, versions)
+        await at.sees("3 ", "serves", "by ada[/x]", "rolled back to 1")
+        await at.press("enter")
+        await at.sees("It serves.")
+        await at.press("j", "enter")
+        await at.sees("Modal does not let it serve again.")
+        await at.press("j", "enter")
+        await at.sees("Rollback bot on modal?", "now $3.95/h", "Version 1 serves", "both bill")
+        assert await asked(at, "bot") == []
+        await at.press("y")
+        await at.sees("rolling back")
+        assert await kinds(at, "bot") == [("rollback", "queued")]
+
+
+async def test_where_no_versions_are_kept_the_key_says_so(tmp_path: Path) -> None:
+    async with at_home(tmp_path, one_active) as at:
+        await at.press("enter", "b")
+        await at.sees("Together AI keeps")
 
 
 async def test_an_error_of_the_look_up_is_said_with_its_next_step(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
+from textual.screen import Screen
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.version import Version
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
@@ -36,7 +37,7 @@ COLUMNS = (
 )
 
 
-class VersionsScreen(ModalScreen[int | None]):
+class VersionsScreen(Screen[int | None]):
     """The number of the one that was picked; None when it was left."""
 
     app: PeftTui
@@ -61,6 +62,8 @@ class VersionsScreen(ModalScreen[int | None]):
         self._question = Question(deployment.platform, Topic.VERSIONS, remote_id=deployment.remote_id)
         self._versions: dict[str, Version] = {}
         self._opened = backend.clock.now()
+        self._words: list[Line] = []
+        self._error: PeftTuiError | None = None
 
     def compose(self) -> ComposeResult:
         yield Lines(id="versions-title")
@@ -77,7 +80,7 @@ class VersionsScreen(ModalScreen[int | None]):
         self._table.focus()
         self.app.notices.changed.subscribe(self, self._store_changed)
         self._backend.lookups.want(self._question)
-        self._say([(Cell("asking for its versions …", "dim"),)])
+        self._say("asking for its versions …")
 
     def _store_changed(self, changes: Changes) -> None:
         asked = (self._question.platform, self._question.topic.value, self._question.subject)
@@ -89,13 +92,15 @@ class VersionsScreen(ModalScreen[int | None]):
         if answer is None or answer.fetched_at < self._opened:
             return
         if answer.error is not None:
-            self._say(error_lines(answer.error, self._said.width, "bad", "error"))
+            self._error = answer.error
+            self._draw()
             return
+        self._error = None
         versions: tuple[Version, ...] = answer.value or ()
         self._versions = {str(version.number): version for version in versions}
         self._table.set_rows([self._row(version) for version in versions])
-        none = "The platform tells of no versions." if not versions else ""
-        self._say([(Cell(none or "enter goes back to one: what that does is shown first", "dim"),)])
+        none = "" if versions else "The platform tells of no versions."
+        self._say(none or "enter goes back to one: what that does is shown first")
 
     def _row(self, version: Version) -> Row:
         can = "serves" if version.serves else "—" if version.refused else "can be"
@@ -110,8 +115,15 @@ class VersionsScreen(ModalScreen[int | None]):
             ),
         )
 
-    def _say(self, lines: list[Line]) -> None:
-        self._said.show([clipped(line, self._said.width) for line in lines])
+    def _say(self, words: str, tone: str = "dim") -> None:
+        self._words = [(Cell(words, tone),)]
+        self._draw()
+
+    @on(Lines.Resized)
+    def _draw(self) -> None:
+        width = self._said.width
+        lines = error_lines(self._error, width, "bad", "error") if self._error else self._words
+        self._said.show([clipped(line, width) for line in lines])
 
     @on(LiveTable.Chosen)
     def _entered(self) -> None:
@@ -125,7 +137,7 @@ class VersionsScreen(ModalScreen[int | None]):
         if version is None:
             return
         if version.serves or version.refused:
-            self._say([(Cell(version.refused or "It serves already.", "warn"),)])
+            self._say(version.refused or "It serves already.", "warn")
         else:
             self.dismiss(version.number)
 
