@@ -59,6 +59,7 @@ class PeftTui(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", tooltip="What is under way goes on next time."),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave.", id="app.leave"),
+        Binding("at", "requests", "Requests", show=False, tooltip="What was asked of the platforms."),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="To the shell; fg comes back."),
     ]
     BINDINGS = named("app", BINDINGS)
@@ -355,7 +356,14 @@ class PeftTui(App[None]):
         """Only what is of use here."""
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
         yield SystemCommand("Log", "What no other screen shows, without secrets", self.show_log)
+        yield SystemCommand("Requests", "What was asked of the platforms", self.action_requests)
         yield SystemCommand("Save a picture", "The screen as SVG", self.deliver_screenshot)
+
+    def action_requests(self) -> None:
+        from peft_tui.ui.screens.requests import RequestsScreen
+
+        if self._backend is not None and not isinstance(self.screen, RequestsScreen):
+            self.push_screen(RequestsScreen(self._backend))
 
     def show_log(self) -> None:
         from peft_tui.logs import FILE

@@ -22,6 +22,7 @@ from peft_tui.store import Damage, Store
 if TYPE_CHECKING:
     import tempfile
 
+    from peft_tui.calls import Calls
     from peft_tui.embedded import EmbeddedSandbox
     from peft_tui.services.figures import FiguresService
     from peft_tui.services.life import LifeService
@@ -186,6 +187,11 @@ class Backend:
     async def connect(self) -> None:
         """Load what asks the platforms, without starting a loop: enough to send a prompt."""
         await self._crew_of_mine()
+
+    @property
+    def calls(self) -> Calls | None:
+        """What was asked of the platforms lately; None before anything could be."""
+        return self._crew.calls if self._crew is not None else None
 
     def refresh_now(self) -> None:
         """Have the running loops ask again at once. Nothing happens before `start`."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from peft_tui import __version__
+from peft_tui.calls import Calls
 from peft_tui.clock import Clock
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed
 from peft_tui.drivers.hosts import Host
@@ -46,8 +48,9 @@ def origin_of(url: str) -> str:
 class Network:
     """What all transports of a process share: one connection pool, one TLS context, the hosts' state."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, calls: Calls | None = None) -> None:
         self.clock = clock
+        self.calls = calls or Calls(clock)
         self._hosts: dict[str, Host] = {}
         self._client: httpx.AsyncClient | None = None
         self._pool: Pool | None = None
@@ -66,6 +69,29 @@ class Network:
                 limits = httpx.Limits(max_connections=None, max_keepalive_connections=8)
                 self._client = await self._open(limits)
             return self._client
+
+    async def send(self, request: httpx.Request, platform: str, path: str = "") -> httpx.Response:
+        """Send what the client built, and have it noted how that ended; the body is still to be read.
+
+        Args:
+            path: what is noted instead of the request's own, where that is a secret.
+        """
+        client = await self.client()
+        with self.noted(platform, request.method, request.url.host, path or request.url.path) as answered:
+            response = await client.send(request, stream=True)
+            answered(response.status_code)
+        return response
+
+    @contextmanager
+    def noted(self, platform: str, method: str, host: str, path: str) -> Iterator[Callable[[int], None]]:
+        """Note one request; what is given is to be told the status of the answer."""
+        call = self.calls.begin(platform, method, host, path)
+        try:
+            yield lambda status: self.calls.end(call, str(status), failed=status >= 400)
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            self.calls.end(call, "left" if cancelled else type(error).__name__, failed=not cancelled)
+            raise
 
     async def pool(self) -> Pool:
         """The connections for inference: a load run must not keep a stop waiting for one.

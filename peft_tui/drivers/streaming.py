@@ -211,7 +211,11 @@ class Channel:
             if not all(value.isascii() and value.isprintable() for value in sent.values()):
                 raise ValueError("a header that cannot be written")
             async with asyncio.timeout(self.limits.first_seconds):
-                return await self._pool.send(method, url, content, sent)
+                where = urlsplit(url)
+                with self._network.noted(self.title, method, where.hostname or "", where.path) as answered:
+                    reply = await self._pool.send(method, url, content, sent)
+                    answered(reply.status)
+                return reply
         except (ValueError, TypeError) as error:
             # Not sent: `error` is not told, for it may quote the key.
             raise ConfigurationInvalid(

@@ -28,6 +28,7 @@ from peft_tui.text import clean_line
 TOTAL_SECONDS = 60.0
 """For one attempt with everything in it."""
 ASK_SECONDS = 10.0
+PRESIGNED = "(an address that is a secret)"
 MAX_ASKED = 64 * 1024
 PART_SECONDS = 30 * 60.0
 """For one part of an upload."""
@@ -137,7 +138,7 @@ class Transport:
                             f"{self._platform}: the request cannot be written.",
                             hint="A key or a name holds characters that it cannot hold.",
                         ) from error
-                    response = await client.send(request, stream=True)
+                    response = await self._network.send(request, self._platform)
                     host.dated(response.headers)
                     try:
                         if response.is_redirect:
@@ -165,7 +166,7 @@ class Transport:
         try:
             async with asyncio.timeout(ASK_SECONDS), host.place(urgency):
                 request = client.build_request("GET", self._address(path), headers=dict(headers))
-                response = await client.send(request, stream=True)
+                response = await self._network.send(request, self._platform)
                 try:
                     content = bytearray()
                     async for chunk in response.aiter_bytes():
@@ -221,7 +222,7 @@ class Transport:
                     request = client.build_request(
                         "PUT", url, content=chunks(), headers={**headers, "Content-Length": str(size)}
                     )
-                    response = await client.send(request, stream=True)
+                    response = await self._network.send(request, self._platform, PRESIGNED)
                     # What the store says is of no use, however long it is; its status and its tag are.
                     await response.aclose()
                 if response.status_code < 300:

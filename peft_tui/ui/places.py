@@ -83,6 +83,12 @@ async def _credentials(place: Place, backend: Backend) -> Screen[Any] | None:
     return PlatformsScreen(backend)
 
 
+async def _requests(place: Place, backend: Backend) -> Screen[Any] | None:
+    from peft_tui.ui.screens.requests import RequestsScreen
+
+    return RequestsScreen(backend)
+
+
 async def _wizard(place: Place, backend: Backend) -> Screen[Any] | None:
     from peft_tui.ui.screens.wizard import WizardScreen
     from peft_tui.ui.screens.wizard.draft import Draft
@@ -101,5 +107,6 @@ _MAKERS: Mapping[str, Callable[[Place, Backend], Awaitable[Screen[Any] | None]]]
     "console": _console,
     "overview": _overview,
     "credentials": _credentials,
+    "requests": _requests,
     "wizard": _wizard,
 }

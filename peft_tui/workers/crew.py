@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from peft_tui.calls import Calls
 from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials
 from peft_tui.domain.errors import PeftTuiError
@@ -44,7 +45,8 @@ class Crew:
         self._credentials = credentials
         self._clock = clock
         self._directory = directory
-        self._network = Network(clock)
+        self.calls = Calls(clock)
+        self._network = Network(clock, self.calls)
         self.period = PERIOD_SECONDS
         """Between two looks at a platform; taken up when its loop starts."""
         self.keep_days = 90

@@ -119,6 +119,8 @@ async def test_an_adapter_directory_becomes_a_server_that_serves_it(tmp_path: Pa
         deployment = await active(lived, directory(tmp_path))
         observation = deployment.observation
         assert observation is not None and observation.status is Status.ACTIVE
+        noted = {call.path: call for call in lived.network.calls if call.method == "RPC"}
+        assert noted["AppPublish"].status == "OK" and noted["AppPublish"].seconds is not None
         assert observation.billed_instances == 1 and str(observation.usd_per_hour) == "1.95000"
         assert (
             observation.endpoint_url.startswith("http://127.0.0.1") and observation.model in observation.model

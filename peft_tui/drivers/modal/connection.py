@@ -136,6 +136,7 @@ class Connection:
                 try:
                     async with asyncio.timeout(OPEN_SECONDS):
                         await client.__aenter__()
+                        await loaded.watch.aio(client, self._network.calls, TITLE)
                 except Exception as error:
                     await client.close.aio()
                     raise unreachable(self.server_url, error) from error

@@ -1,15 +1,16 @@
 """The one place that imports Modal's SDK, and that uses what it keeps to itself.
 
 What is private here: `modal._server._DirectServerCls` (a server that is an image's own command), the stub of
-the control plane for the calls that have no public method, the progress hook of a volume's upload, and
-`modal.runner.get_git_commit_info`, which is kept from looking. They
-are of the versions below; another one is refused in plain words rather than half understood.
+the control plane for the calls that have no public method, its channel, which is listened to, the progress
+hook of a volume's upload, and `modal.runner.get_git_commit_info`, which is kept from looking. They are of the
+versions below; another one is refused in plain words rather than half understood.
 
 The SDK lives on a loop of its own in a thread of its own. What begins with an underscore here runs there.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -20,7 +21,10 @@ from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
+from peft_tui.calls import Call, Calls
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.text import clean_line
 
@@ -46,6 +50,7 @@ class Sdk:
     unary: Any
     join_image: Any
     upload: Any
+    watch: Any
 
     def client(self, server_url: str, token_id: str, token_secret: str) -> Any:
         """A client of its own for these credentials; it opens with `__aenter__`."""
@@ -127,7 +132,7 @@ def _load() -> Sdk:
         Empty,
         modal.exception,
         _DirectServerCls,
-        *(bridge(function) for function in (_unary, _join_image, _upload)),
+        *(bridge(function) for function in (_unary, _join_image, _upload, _watch)),
     )
 
 
@@ -148,6 +153,33 @@ async def _join_image(client: Any, request: Any) -> list[str]:
         if answer.result.status:
             break
     return printed
+
+
+async def _watch(client: Any, calls: Calls, platform: str) -> None:
+    """Have every call of the client noted, from the SDK's own loop."""
+    from grpclib.events import RecvTrailingMetadata, SendRequest, listen
+
+    open_calls: WeakKeyDictionary[asyncio.Task[Any], Call] = WeakKeyDictionary()
+    host = urlsplit(client.server_url.partition(",")[0]).hostname or ""
+
+    async def sent(event: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        if (before := open_calls.get(task)) is not None:
+            calls.end(before, "no answer", failed=True)
+        open_calls[task] = calls.begin(platform, "RPC", host, event.method_name.rpartition("/")[2])
+
+    async def answered(event: Any) -> None:
+        task = asyncio.current_task()
+        call = open_calls.pop(task, None) if task is not None else None
+        if call is not None:
+            status = event.status
+            bad = status is None or bool(status.value)
+            calls.end(call, status.name if status is not None else "no status", failed=bad)
+
+    channel = await client._get_channel(client.server_url)
+    listen(channel, SendRequest, sent)
+    listen(channel, RecvTrailingMetadata, answered)
 
 
 async def _upload(
