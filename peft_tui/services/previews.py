@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.offers import Change, PlannedStep
 from peft_tui.domain.operation import VERSION, Operation, OperationKind
@@ -126,9 +125,14 @@ def _afterwards(deployment: Deployment, kind: OperationKind, settings: Settings)
         case OperationKind.STOP if stops_again(deployment):
             return "It is being stopped already, and is not started again after it. It bills until then."
         case OperationKind.DELETE if forgets(deployment):
-            uploads = deployment.spec.source.kind is not SourceKind.PLATFORM
-            beside = " What was uploaded for it is not looked for." if uploads else ""
-            return f"Nothing of it is left at the platform; it is taken off the list.{beside}"
+            made = dict.fromkeys(step.makes for step in offers.plan(deployment.spec) if step.makes)
+            beside = (
+                f" What it was made with may still lie there ({', '.join(made)}): that is not looked for,"
+                " and is not billed by the hour."
+            )
+            return (
+                f"It does not run at the platform any more; it is taken off the list.{beside if made else ''}"
+            )
         case OperationKind.STOP:
             again = offers.refuses(OperationKind.START, as_seen(deployment))
             return (

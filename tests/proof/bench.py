@@ -106,7 +106,8 @@ class Bench:
 
     def __init__(self, sandbox: Sandbox, scene: Scene, room: Path) -> None:
         self._sandbox, self._scene, self._room = sandbox, scene, room
-        self._snapshots: dict[OperationKind, Snapshot] = {}
+        self._snapshots: dict[tuple[OperationKind, ...], Snapshot] = {}
+        """By what was done before: several kinds begin from the same."""
         self._cases = 0
 
     async def prepare(self, kind: OperationKind) -> None:
@@ -126,7 +127,7 @@ class Bench:
         finally:
             await case.lived.network.close()
             await case.lived.backend.close()
-        self._snapshots[kind] = Snapshot(
+        self._snapshots[BEFORE[kind]] = Snapshot(
             copy.deepcopy(world.data),
             dict(world.file_bytes),
             self._sandbox.clock.now(),
@@ -137,9 +138,9 @@ class Bench:
     @asynccontextmanager
     async def case(self, kind: OperationKind) -> AsyncIterator[Case]:
         """A fresh case from where `kind` can be done, with the intent written."""
-        if kind not in self._snapshots:
+        if BEFORE[kind] not in self._snapshots:
             await self.prepare(kind)
-        snapshot = self._snapshots[kind]
+        snapshot = self._snapshots[BEFORE[kind]]
         world = self._sandbox.world
         world.data = copy.deepcopy(snapshot.world)
         world.file_bytes.clear()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -52,10 +54,16 @@ class Figures:
         self.wrong += other.wrong
 
 
+@cache
+def _context() -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
 @contextmanager
 def short_timeouts() -> Iterator[None]:
-    """A hang costs a quarter of a real second instead of half a minute."""
+    """A hang costs a quarter of a real second instead of half a minute, and certificates are read once."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx._transports.default, "create_ssl_context", lambda *_, **__: _context())
         patch.setattr(network, "TIMEOUT", httpx.Timeout(0.25, connect=5.0))
         yield
 

@@ -12,16 +12,15 @@ from tests.proof.scenes import SCENES
 
 
 @pytest.mark.parametrize(
-    ("scene", "kind"),
+    ("scene", "kinds"),
     [
-        ("together", OperationKind.STOP),
-        ("together", OperationKind.DELETE),
-        ("replicate", OperationKind.STOP),
-        ("predibase", OperationKind.STOP),
+        ("together", (OperationKind.STOP, OperationKind.DELETE)),
+        ("replicate", (OperationKind.STOP,)),
+        ("predibase", (OperationKind.STOP,)),
     ],
 )
-async def test_one_answer_is_lost_and_the_process_dies(scene: str, kind: OperationKind) -> None:
-    found = await every_fault(SCENES[scene], ("reset after", "garbage"), (kind,), step=8)
+async def test_one_answer_is_lost_and_the_process_dies(scene: str, kinds: tuple[OperationKind, ...]) -> None:
+    found = await every_fault(SCENES[scene], ("reset after", "garbage"), kinds, step=8)
     assert found.cases and found.wrong == []
 
 

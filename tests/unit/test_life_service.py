@@ -95,7 +95,8 @@ def test_what_is_gone_can_only_be_taken_off_the_list() -> None:
     assert why_not_adopt(found) and why_not(found, DELETE)
     told = preview(nothing, DELETE)
     assert told.forgets and told.steps == () and told.stops == ""
-    assert told.afterwards.startswith("Nothing of it is left at the platform; it is taken off the list.")
+    assert told.afterwards.startswith("It does not run at the platform any more; it is taken off the list.")
+    assert "(the adapter, an endpoint): that is not looked for, and is not billed" in told.afterwards
 
 
 def test_what_waits_behind_a_stop_is_what_a_second_stop_ends() -> None:
