@@ -18,7 +18,7 @@ from peft_tui.drivers.hugging_face import HuggingFace
 from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Driver
 from peft_tui.services.lookups import Lookups, Question
-from peft_tui.store import Store
+from peft_tui.store import Store, StoreError
 from peft_tui.workers.duty import Duty
 from peft_tui.workers.figures import PERIOD_SECONDS as FIGURES_SECONDS
 from peft_tui.workers.figures import FiguresWorker
@@ -30,6 +30,8 @@ from peft_tui.workers.refresh import PERIOD_SECONDS, Refresh
 
 DUTY_SECONDS = 2.0
 """Between two tries to take over from another process."""
+AGAIN_SECONDS = 30.0
+"""Before the workers of a platform begin again after they stopped by themselves."""
 
 log = logging.getLogger(__name__)
 
@@ -169,11 +171,34 @@ class Crew:
         return self._hub
 
     async def _serve(self, platform: str) -> None:
+        """Until it is cancelled. What a bug of ours or the disk ends is said, and begins again."""
+        while True:
+            try:
+                await self._work_for(platform)
+            except PeftTuiError as error:
+                await self._cannot_serve(platform, error)
+                return
+            except Exception as error:
+                log.exception("the workers of %s stopped", platform)
+                await self._say_stopped(platform, error)
+            await self._clock.sleep(AGAIN_SECONDS)
+
+    async def _say_stopped(self, platform: str, error: Exception) -> None:
+        told = PeftTuiError(
+            f"peft-tui's own work for this platform stopped ({type(error).__name__}); it begins again.",
+            hint="Please report it, with the log. The platform's own page shows what runs.",
+        )
         try:
-            driver = self.driver(platform)
-        except PeftTuiError as error:
-            await self._cannot_serve(platform, error)
-            return
+            await self._cannot_serve(platform, told)
+        except StoreError:
+            log.exception("that could not be written down either")
+
+    async def _work_for(self, platform: str) -> None:
+        """
+        Raises:
+            PeftTuiError: there are no credentials, or they cannot be used.
+        """
+        driver = self.driver(platform)
         refresh = Refresh(platform, driver, self._store, self._clock)
         account = await self._find_account(platform, refresh)
         duty = Duty(self._directory, platform, account)
@@ -192,10 +217,6 @@ class Crew:
                 group.create_task(loop.run())
                 group.create_task(runner.run())
                 group.create_task(reporting.run())
-        except ExceptionGroup:
-            # A bug, not a platform: the screens go on, and the log has what is needed to mend it.
-            log.exception("the workers of %s stopped", platform)
-            raise
         finally:
             duty.leave()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from peft_tui.adapters import read_directory
 from peft_tui.clock import Clock
@@ -46,7 +47,13 @@ class LookupWorker:
         if question not in self._running:
             task = asyncio.create_task(self.answer(question))
             self._running[question] = task
-            task.add_done_callback(lambda _: self._running.pop(question, None))
+            task.add_done_callback(partial(self._answered, question))
+
+    def _answered(self, question: Question, task: asyncio.Task[None]) -> None:
+        self._running.pop(question, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # The store would not take the answer: it is asked for again at the next look.
+            log.error("%s of %s", question.topic, question.platform, exc_info=error)
 
     async def stop(self) -> None:
         for task in tuple(self._running.values()):

@@ -94,7 +94,13 @@ class OperationRunner:
         try:
             while True:
                 self._changed.clear()
-                await self._take_up()
+                try:
+                    await self._take_up()
+                except Exception:
+                    # A store that cannot be read now. What is under way goes on; what was asked for waits.
+                    log.exception("what is to do at %s cannot be read", self._platform)
+                    await self._clock.sleep(BACKOFF_SECONDS)
+                    continue
                 await self._changed.wait()
         finally:
             unlisten()

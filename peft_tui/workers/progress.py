@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 
 from peft_tui.clock import Clock
 from peft_tui.domain.operation import Operation, OperationStep
 from peft_tui.store import Store
+
+log = logging.getLogger(__name__)
 
 PROGRESS_SECONDS = 0.25
 """Between two writes of a step's progress."""
@@ -42,7 +45,11 @@ class Progress:
 
     async def _write(self) -> None:
         written = None
-        while self._latest is not None and self._latest != written:
-            written = self._latest
-            await self.store.operations.progress(self.operation, self.step, *written)
-            await self.clock.sleep(PROGRESS_SECONDS)
+        try:
+            while self._latest is not None and self._latest != written:
+                written = self._latest
+                await self.store.operations.progress(self.operation, self.step, *written)
+                await self.clock.sleep(PROGRESS_SECONDS)
+        except Exception:
+            # How far a step came is worth no more than this: it goes on without being told.
+            log.exception("the progress of %s was not written down", self.step.key)

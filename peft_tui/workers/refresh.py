@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,7 +16,9 @@ from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, PeftT
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 from peft_tui.domain.status import Condition, Observation, gone
 from peft_tui.drivers.protocol import Dated, Describer, Driver, RemoteDeployment
-from peft_tui.store import Store
+from peft_tui.store import Store, StoreError
+
+log = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 5.0
 LONGEST_SILENCE_SECONDS = 120.0
@@ -76,6 +79,17 @@ class Refresh:
             await self._describe(pairs)
         except PeftTuiError as error:
             await self._failed(error)
+        except StoreError:
+            raise
+        except Exception as error:
+            # A bug of ours: whoever looks at the list must not take it for the platform's last word.
+            log.exception("the list of %s", self._platform)
+            await self._failed(
+                PeftTuiError(
+                    f"peft-tui itself failed at reading its list ({type(error).__name__}).",
+                    hint="Please report it, with the log. The platform's own page shows what runs.",
+                )
+            )
         else:
             self._error = None
 
