@@ -95,7 +95,7 @@ class PeftTui(App[None]):
         self._opening: asyncio.Future[Backend] | None = None
         self._backend: Backend | None = None
         self._noticing = False
-        self._keepers: list[Keeper] = []
+        self._keepers: dict[str, Keeper] = {}
         self._open_places: Keeper
         self._home: DeploymentsScreen | None = None
         self._prepared = asyncio.Event()
@@ -232,8 +232,7 @@ class PeftTui(App[None]):
     def keeper(self, name: str) -> Keeper:
         """What writes something down in the store; it ends with the application."""
         assert self._backend is not None
-        self._keepers.append(Keeper(self._backend.store.views, name))
-        return self._keepers[-1]
+        return self._keepers.setdefault(name, Keeper(self._backend.store.views, name))
 
     async def _reopen(self, home: DeploymentsScreen, backend: Backend) -> None:
         """The screens that stood open above the list, unless a key was quicker."""
@@ -407,7 +406,7 @@ class PeftTui(App[None]):
             self._opening.cancel()
         if self._backend is not None:
             self.notices.close()
-            for keeper in self._keepers:
+            for keeper in self._keepers.values():
                 await keeper.close()
             await self._backend.close()
 

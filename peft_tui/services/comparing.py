@@ -59,6 +59,11 @@ def _said(exchange: Exchange) -> str:
     return " ".join(exchange.texts.response.split()) if exchange.texts else ""
 
 
+def can_be_compared(target: InferenceTarget) -> bool:
+    """Whether one request may ask for the adapter and another one for its base."""
+    return target.role(Role.BASE) is not None and target.role(Role.ADAPTER) is not None
+
+
 async def compare(
     prompts: Prompts,
     deployment: Deployment,

@@ -33,6 +33,7 @@ class Keeper:
 
     async def read(self) -> dict[str, Any]:
         """As it was left; empty when it never was, or when that cannot be read."""
+        await self.close()
         found: dict[str, Any] = {}
         with suppress(StoreError):
             found = await self._views.get(self._name)

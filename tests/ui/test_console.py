@@ -277,7 +277,7 @@ async def test_older_ones_are_shown_searched_run_again_compared_and_deleted(tmp_
         await history(store, screen._deployment.id, *(f"prompt {n}" for n in range(12)))
         await at.sees("prompt 11", "prompt 2")
         assert not at.shows("prompt 1 ") and not at.shows("prompt 0")
-        screen._table.focus()
+        screen._past.table.focus()
         await at.press("enter")
         await at.sees("answer to prompt 11")
         # An older one by a word of its answer
@@ -289,19 +289,19 @@ async def test_older_ones_are_shown_searched_run_again_compared_and_deleted(tmp_
         await at.until(lambda: bool(endpoints.asked))
         assert endpoints.asked[0][0] == PromptRequest("prompt 7", max_tokens=5)
         await at.sees("● 200")
-        screen._table.focus()
+        screen._past.table.focus()
         await at.press("escape")
         await at.sees("prompt 11")
         # Two of them beside each other
-        screen._table.focus()
+        screen._past.table.focus()
         await at.press("g", "space", "j", "space")
         await at.until(lambda: isinstance(at.app.screen, SideBySideScreen))
         await at.sees("answer to prompt 11")
         await at.press("escape")
         # One away for good
-        screen._table.focus()
+        screen._past.table.focus()
         await at.press("G")
-        doomed = screen._under_cursor
+        doomed = screen._past.under_cursor
         assert doomed is not None
         await at.press("d")
         await at.sees("Delete its prompt and answer for good?")

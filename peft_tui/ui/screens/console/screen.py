@@ -1,69 +1,55 @@
 """Ask a deployment and watch the answer come.
 
 opened → Prompts.target in a worker → which models, what sending does now
-ctrl+s → Prompts.ask in a worker of its own → pieces are collected → appended ten times a second
-ended → recorded → the store's notice → the history
+ctrl+s → Prompts.ask in a worker of its own → AnswerPanel collects the pieces, draws ten times a second
+ended → recorded → the store's notice → HistoryPanel
 """
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Input
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import PeftTuiError
-from peft_tui.domain.inference import (
-    InferenceTarget,
-    PromptRequest,
-    Role,
-    ServedModel,
-    StreamEvent,
-    TextPiece,
-    Waiting,
-    Wake,
-)
-from peft_tui.domain.measure import Outcome
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
+from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel, StreamEvent, Wake
 from peft_tui.domain.request import Exchange
 from peft_tui.domain.status import GLYPHS
 from peft_tui.drivers import capabilities
 from peft_tui.redaction import redact
-from peft_tui.services.comparing import Verdict, compare
-from peft_tui.services.prompts import Question
+from peft_tui.services.comparing import can_be_compared, compare
+from peft_tui.services.prompts import Question, unexpected
 from peft_tui.services.snippets import Snippet, snippets
-from peft_tui.services.wording import figures, packed
 from peft_tui.store import Changes
-from peft_tui.text import Cleaner, clean_line
+from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place
-from peft_tui.ui.screens.console.flowing import Flowing
-from peft_tui.ui.screens.console.history import COLUMNS, SHOWN, HistoryTable, history_row
-from peft_tui.ui.screens.console.pages import TABS, json_lines, snippet_lines, tab_line, timing_lines
-from peft_tui.ui.screens.console.parameters import Parameters, Small
+from peft_tui.ui.programs import edited, paged
+from peft_tui.ui.screens.console.answer_panel import AnswerPanel
+from peft_tui.ui.screens.console.drafts import draft_document, draft_of
+from peft_tui.ui.screens.console.history_panel import HistoryPanel
+from peft_tui.ui.screens.console.parameters import Parameters
 from peft_tui.ui.screens.console.prompt_box import PromptBox
-from peft_tui.ui.screens.console.side_by_side import Side, SideBySideScreen
+from peft_tui.ui.screens.console.side_by_side import SideBySideScreen, side
 from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.session import Keeper
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.keys import KeyBar, show_help
-from peft_tui.ui.widgets.lines import Line, clipped, spread, wrapped
-from peft_tui.ui.widgets.live_table import Cell, LiveTable
+from peft_tui.ui.widgets.lines import Line, spread, wrapped
+from peft_tui.ui.widgets.live_table import Cell
 
 if TYPE_CHECKING:
     from peft_tui.app import PeftTui
 
-APPEND_SECONDS = 0.1
-"""A streaming answer is appended this often at most."""
-LAST = 10
-FOUND = 200
-"""How many a search shows."""
 STANDARD = ("Who are you?", "Explain in two sentences what you were trained for.", "Say hello.")
 """Asked of base and adapter besides the prompt at hand."""
 COPY_LIMIT = 70_000
@@ -88,6 +74,8 @@ class ConsoleScreen(Screen[None]):
         ),
         Binding("ctrl+g", "compare", "Is it applied?", priority=True, tooltip="Base and adapter, greedily."),
         Binding("ctrl+l", "load", "Load run", priority=True, tooltip="Many requests; the price first."),
+        Binding("f4", "edit", "Editor", priority=True, tooltip="The prompt, in $EDITOR."),
+        Binding("f3", "page", "Pager", priority=True, tooltip="What is shown, in $PAGER."),
         Binding("tab", "app.focus_next", "Next field", show=False, id="console.next_field"),
         Binding("y", "copy", "Copy", tooltip="What is shown, to the terminal's clipboard."),
         Binding("ctrl+y", "copy", "Copy", priority=True, show=False),
@@ -108,23 +96,10 @@ class ConsoleScreen(Screen[None]):
         self._deployment = deployment
         self._target: InferenceTarget | None = None
         self._trouble: PeftTuiError | None = None
-        self._exchange: Exchange | None = None
-        self._asking = ""
-        """What is under way, in a word; empty while nothing is."""
-        self._began = 0.0
         self._note = ""
         self._note_tone = "dim"
-        self._pending: list[str] = []
-        self._cleaner = Cleaner()
-        self._snippets: tuple[Snippet, ...] = ()
-        self._snippet = 0
-        self._history: dict[int, Exchange] = {}
-        self._marked: list[int] = []
-        self._doomed: int | None = None
-        self._sought = ""
-        self._page = TABS[0]
-        self._reading = False
-        self._unread = True
+        self._doomed: Exchange | None = None
+        self._draft: Keeper | None = None
 
     def compose(self) -> ComposeResult:
         if self.app.sandbox:
@@ -133,27 +108,18 @@ class ConsoleScreen(Screen[None]):
         yield PromptBox()
         yield Parameters()
         yield Block(self._notice, id="notice")
-        yield Block(lambda width: [clipped(tab_line(self._page), width)], id="tabs")
-        yield Flowing(id="answer")
-        yield Block(self._page_lines, id="page")
-        yield Block(self._status, id="status")
-        with Horizontal(id="history-head"):
-            yield Block(self._history_title, id="history-title")
-            yield Small("", 20, id="search", placeholder="words in prompt or answer")
-        yield HistoryTable(COLUMNS)
+        yield AnswerPanel(self._backend.clock, self._snippets)
+        yield HistoryPanel(self._backend.store.requests, self._deployment.id)
         yield KeyBar()
 
     def place(self) -> Place:
         return {"screen": "console", "deployment": self._deployment.id}
 
     def on_mount(self) -> None:
-        ascii_only = self.app.ascii_only
-        self._answer.ascii_only = self._table.ascii_only = ascii_only
-        self.query_one("#page", Block).can_focus = True
-        self._flushing = self.set_interval(APPEND_SECONDS, self._flush, pause=True)
+        self._answer.flowing.ascii_only = self._past.table.ascii_only = self.app.ascii_only
         self.app.notices.changed.subscribe(self, self._store_changed)
+        self.run_worker(self._take_up_draft(), group="draft", exit_on_error=False)
         self._ask_how()
-        self._read_history()
 
     # Whom
 
@@ -168,15 +134,17 @@ class ConsoleScreen(Screen[None]):
             self._target, self._trouble = None, error
         if not self.is_attached:
             return
+        self._answer.target, self._answer.trouble = self._target, self._trouble
         if self._target is not None and (before is None or before.models != self._target.models):
-            await self.query_one(Parameters).show_models(self._target)
+            await self._parameters.show_models(self._target)
         self._redraw()
+        self.refresh_bindings()
 
     def _store_changed(self, changes: Changes) -> None:
         if self._deployment.id in changes.deployments:
             self.run_worker(self._read_deployment(), group="deployment", exclusive=True, exit_on_error=False)
         if self._deployment.id in changes.requests:
-            self._read_history()
+            self._past.read()
 
     async def _read_deployment(self) -> None:
         found = await self._backend.store.deployments.some([self._deployment.id])
@@ -197,8 +165,8 @@ class ConsoleScreen(Screen[None]):
         (self.focused or self).call_later(self._send)
 
     def _send(self) -> None:
-        request = self.query_one(Parameters).request(self._prompt.text)
-        if request is None or self._asking:
+        request = self._parameters.request(self._prompt.text)
+        if request is None or self._answer.asking:
             return
         if not request.prompt.strip():
             self._say("Write a prompt first.", "warn")
@@ -209,218 +177,157 @@ class ConsoleScreen(Screen[None]):
         elif self._target.wake is Wake.REFUSED:
             self._say(f"Not sent. {self._target.wake_words}", "bad")
         else:
-            self._start("waiting")
-            model = self.query_one(Parameters).model(self._target)
+            self._begin("waiting")
+            model = self._parameters.model(self._target)
             question = Question(self._deployment, self._target, model, request)
             self.run_worker(self._ask(question), group="ask", exit_on_error=False)
 
-    def _start(self, word: str) -> None:
-        self._asking, self._began = word, self._backend.clock.monotonic()
-        self._pending, self._cleaner, self._exchange = [], Cleaner(), None
-        self._answer.clear()
-        self._turn_to("text")
+    def _begin(self, word: str) -> None:
+        self._answer.begin(word)
         self._say("")
-        self._flushing.resume()
         self.refresh_bindings()
 
     async def _ask(self, question: Question) -> None:
-        exchange: Exchange | None = None
         try:
-            exchange = await self._backend.prompts.ask(question, self._heard)
-        finally:
+            exchange = await self._backend.prompts.ask(question, self._answer.hear)
+        except asyncio.CancelledError:
+            self._ended(None, "Cancelled: the connection is closed. What came until then may be billed.")
+            raise
+        except Exception as error:
+            self._ended(None, unexpected(error).message, "bad")
+            raise
+        if exchange.error is not None:
+            words = f"✖ {exchange.error_message} {exchange.error.get('hint', '')}".strip()
+            self._ended(exchange, clean_line(words, 400), "bad")
+        elif not exchange.id:
+            self._ended(exchange, "It could not be written down: the store does not take it.", "warn")
+        else:
             self._ended(exchange)
 
-    def _heard(self, event: StreamEvent) -> None:
-        """Called for each piece: nothing is drawn here."""
-        if isinstance(event, TextPiece):
-            self._asking = "thinking" if event.thought else "answering"
-            if not event.thought:
-                self._pending.append(event.text)
-        elif isinstance(event, Waiting):
-            self._asking = clean_line(event.words, 80)
-
-    def _ended(self, exchange: Exchange | None) -> None:
-        self._asking = ""
-        if not self.is_attached:
-            return
-        self._flush()
-        self._answer.append(self._cleaner.finish())
-        self._flushing.pause()
-        if exchange is None:
-            self._say("Cancelled: the connection is closed. What came until then may be billed.", "warn")
-        else:
-            self._exchange = exchange
-            if exchange.error is not None:
-                words = f"✖ {exchange.error_message} {exchange.error.get('hint', '')}".strip()
-                self._say(clean_line(words, 400), "bad")
-        self._redraw()
-        self.refresh_bindings()
-
-    def _flush(self) -> None:
-        if self._pending:
-            text, self._pending = "".join(self._pending), []
-            self._answer.append(self._cleaner.feed(text))
-        self.query_one("#status", Block).redraw()
+    def _ended(self, exchange: Exchange | None, words: str = "", tone: str = "warn") -> None:
+        if self.is_attached:
+            self._answer.end(exchange)
+            self._say(words, tone)
+            self._redraw()
+            self.refresh_bindings()
 
     def action_cancel(self) -> None:
         self.workers.cancel_group(self, "ask")
 
     def action_back(self) -> None:
-        """Step by step: the question, the search, then the screen."""
+        """Step by step: the question, the search, then the screen. The prompt is there the next time."""
         if self._doomed is not None:
             self._doomed = None
             self._say("")
-        elif self.has_class("-searching"):
-            self._stop_search()
+        elif self._past.is_searching:
+            self._past.stop_search()
         else:
             self.dismiss(None)
         self.refresh_bindings()
 
     # Base and adapter
 
+    def refusal(self, action: str) -> str:
+        """Why it cannot be done here at all."""
+        target = self._target
+        if action == "compare" and target is not None and not can_be_compared(target):
+            return "Only one of adapter and base is served here: they cannot be compared."
+        return ""
+
     def action_compare(self) -> None:
         """Is the adapter really applied? The same prompts to both, greedily."""
         target = self._target
-        if target is None or self._asking:
+        if target is None or self._answer.asking:
             return
-        if target.role(Role.BASE) is None or target.role(Role.ADAPTER) is None:
-            self._say("Only one of adapter and base is served here: they cannot be compared.", "warn")
+        if refusal := self.refusal("compare"):
+            self._say(refusal, "warn")
             return
         if target.wake is Wake.REFUSED:
             self._say(f"Not sent. {target.wake_words}", "bad")
             return
-        request = self.query_one(Parameters).request(self._prompt.text)
+        request = self._parameters.request(self._prompt.text)
         if request is None:
             return
         own = (request.prompt,) if request.prompt.strip() else ()
         asked = [replace(request, prompt=prompt) for prompt in dict.fromkeys((*own, *STANDARD))][:3]
-        self._start("comparing")
+        self._begin("comparing")
         self.run_worker(self._compare(target, asked), group="ask", exit_on_error=False)
 
     async def _compare(self, target: InferenceTarget, asked: list[PromptRequest]) -> None:
-        verdict: Verdict | None = None
         try:
             verdict = await compare(
                 self._backend.prompts, self._deployment, target, asked, uuid.uuid4().hex, self._compared
             )
-        finally:
-            self._asking = ""
-            if self.is_attached:
-                self._flushing.pause()
-                self._redraw()
-                self.refresh_bindings()
+        except asyncio.CancelledError:
+            self._ended(None, "Cancelled: nothing can be said of base and adapter.")
+            raise
+        except Exception as error:
+            self._ended(None, unexpected(error).message, "bad")
+            raise
         tone = {True: "good", False: "bad", None: "warn"}[verdict.applied]
-        self._say(verdict.words, tone)
-        pairs = [(p.prompt, _side(p.base, "base"), _side(p.adapter, "adapter")) for p in verdict.pairs]
-        await self.app.push_screen(SideBySideScreen(verdict.words, tone, pairs))
+        self._ended(None, verdict.words, tone)
+        pairs = [(p.prompt, side(p.base, "base"), side(p.adapter, "adapter")) for p in verdict.pairs]
+        if self.is_current:
+            await self.app.push_screen(SideBySideScreen(verdict.words, tone, pairs))
 
     def _compared(self, model: ServedModel, event: StreamEvent) -> None:
-        self._asking = f"comparing: the {model.role} answers"
+        self._answer.asking = f"comparing: the {model.role} answers"
 
     # Load run
 
     def action_load(self) -> None:
         from peft_tui.ui.screens.console.load_screen import LoadScreen
 
-        request = self.query_one(Parameters).request(self._prompt.text)
-        if self._target is None or request is None or self._asking:
+        request = self._parameters.request(self._prompt.text)
+        if self._target is None or request is None or self._answer.asking:
             return
-        known = sorted(
-            e.measured.total_s
-            for e in self._history.values()
-            if e.outcome is Outcome.OK and e.measured.total_s is not None
-        )
+        model = self._parameters.model(self._target)
         self.app.push_screen(
             LoadScreen(
-                self._backend,
-                self._deployment,
-                self._target,
-                self.query_one(Parameters).model(self._target),
-                request,
-                known[len(known) // 2] if known else None,
+                self._backend, self._deployment, self._target, model, request, self._past.typical_seconds
             )
         )
 
     # History
 
-    def _read_history(self) -> None:
-        self._unread = True
-        if not self._reading:
-            self.run_worker(self._read(), group="history", exit_on_error=False)
+    @on(HistoryPanel.Chosen)
+    def _chosen(self, event: HistoryPanel.Chosen) -> None:
+        if not self._answer.asking:
+            self._answer.show(event.exchange)
+            self._say(event.exchange.error_message if event.exchange.error else "", "bad")
 
-    async def _read(self) -> None:
-        self._reading = True
-        try:
-            while self._unread:
-                self._unread = False
-                found = await self._backend.store.requests.history(
-                    self._deployment.id, FOUND if self._sought else LAST, self._sought, SHOWN
-                )
-                self._history = {exchange.id: exchange for exchange in found}
-                self._marked = [key for key in self._marked if key in self._history]
-        finally:
-            self._reading = False
-        if self.is_attached:
-            self._show_history()
+    @on(HistoryPanel.Pair)
+    def _two_chosen(self, event: HistoryPanel.Pair) -> None:
+        pair = (event.first.request.prompt, side(event.first), side(event.second))
+        self.app.push_screen(SideBySideScreen("", "", [pair]))
 
-    def _show_history(self) -> None:
-        self._table.set_rows([history_row(e, e.id in self._marked) for e in self._history.values()])
-        self._table.can_focus = bool(self._history)
-        self.query_one("#history-title", Block).redraw()
-        self.refresh_bindings()
+    @on(HistoryPanel.Left)
+    def _search_left(self) -> None:
+        self._prompt.focus()
 
-    @property
-    def _under_cursor(self) -> Exchange | None:
-        key = self._table.cursor_key
-        return self._history.get(int(key)) if key else None
+    def action_search(self) -> None:
+        self._past.search()
 
-    @on(LiveTable.Chosen)
-    def _chosen(self) -> None:
-        """Show an earlier one as it was."""
-        exchange = self._under_cursor
-        if exchange is None or self._asking:
-            return
-        self._exchange = exchange
-        self._answer.clear()
-        self._answer.append(exchange.texts.response if exchange.texts else "")
-        self._say(exchange.error_message if exchange.error else "", "bad")
-        self._redraw()
+    def action_mark(self) -> None:
+        self._past.mark()
 
     def action_again(self) -> None:
         """The same once more, with the model that was asked then."""
-        exchange = self._under_cursor
-        if exchange is None or self._asking:
+        exchange = self._past.under_cursor
+        if exchange is None or self._answer.asking:
             return
         if exchange.texts is None:
             self._say("Its text was not kept, so it cannot be sent again.", "warn")
             return
         self._prompt.put(exchange.request.prompt)
-        parameters = self.query_one(Parameters)
-        parameters.put(exchange.request)
+        self._parameters.put(exchange.request)
         if self._target is not None:
-            parameters.choose(self._target, exchange.model)
+            self._parameters.choose(self._target, exchange.model)
         self.action_send()
 
-    def action_mark(self) -> None:
-        exchange = self._under_cursor
-        if exchange is None:
-            return
-        if exchange.id in self._marked:
-            self._marked.remove(exchange.id)
-        else:
-            self._marked = [*self._marked, exchange.id][-2:]
-        self._show_history()
-        if len(self._marked) == 2:
-            first, second = (self._history[key] for key in self._marked)
-            self._marked = []
-            self._show_history()
-            pair = (first.request.prompt, _side(first), _side(second))
-            self.app.push_screen(SideBySideScreen("", "", [pair]))
-
     def action_forget(self) -> None:
-        exchange = self._under_cursor
-        if exchange is not None:
-            self._doomed = exchange.id
+        self._doomed = self._past.under_cursor
+        if self._doomed is not None:
             self._say(
                 "Delete its prompt and answer for good? Its figures stay counted.   y yes   esc no", "warn"
             )
@@ -431,82 +338,68 @@ class ConsoleScreen(Screen[None]):
         if doomed is not None:
             self.run_worker(self._forget(doomed), group="forget", exit_on_error=False)
 
-    async def _forget(self, doomed: int) -> None:
-        await self._backend.store.requests.forget([doomed])
-        if self._exchange is not None and self._exchange.id == doomed:
-            self._exchange = None
-            self._answer.clear()
+    async def _forget(self, doomed: Exchange) -> None:
+        await self._backend.store.requests.forget([doomed.id])
+        if self._answer.exchange is not None and self._answer.exchange.id == doomed.id:
+            self._answer.show(None)
+        if self._prompt.text == doomed.request.prompt:
+            # It is kept with the draft, too.
+            self._prompt.put("")
         self._say("Deleted.", "good")
-        self._read_history()
+        self._past.read()
         self._redraw()
 
-    def action_search(self) -> None:
-        self.add_class("-searching")
-        self.query_one("#search", Small).focus()
+    # Draft: the prompt and its parameters as they stand, kept until the next time
 
-    def _stop_search(self) -> None:
-        self.remove_class("-searching")
-        self._sought = self.query_one("#search", Small).value = ""
-        self._read_history()
-        (self._table if self._history else self._prompt).focus()
+    async def _take_up_draft(self) -> None:
+        if not self._backend.prompts.keep_texts:
+            return
+        draft = self.app.keeper(f"console/{self._deployment.id}")
+        request = draft_of(await draft.read())
+        if request is not None and self.is_attached and not self._prompt.text:
+            self._prompt.put(request.prompt)
+            self._parameters.put(request)
+        self._draft = draft
 
-    @on(Input.Changed, "#search")
-    def _search_typed(self, event: Input.Changed) -> None:
-        self._sought = event.value.strip()
-        self._read_history()
-
-    @on(Input.Submitted, "#search")
-    def _search_done(self) -> None:
-        if self._history:
-            self._table.focus()
-
-    # Pages
-
-    def action_turn_page(self) -> None:
-        self._turn_to(TABS[(TABS.index(self._page) + 1) % len(TABS)])
-
-    def _turn_to(self, page: str) -> None:
-        self._page = page
-        self.set_class(page != "text", "-paged")
-        if page == "snippets":
-            self._make_snippets()
-        self._redraw()
-        self.refresh_bindings()
-
-    def _make_snippets(self) -> None:
-        target = self._target
-        request = self.query_one(Parameters).request(self._prompt.text or "Hello")
-        if target is not None and request is not None:
-            model = self.query_one(Parameters).model(target)
-            self._snippets = snippets(self._deployment.platform, target, model, request)
-            self._snippet = min(self._snippet, len(self._snippets))
-
-    def action_turn_snippet(self, by: int) -> None:
-        self._snippet = (self._snippet + by) % (len(self._snippets) + 1)
-        self.query_one("#page", Block).redraw()
+    @on(PromptBox.Changed)
+    def _prompt_changed(self) -> None:
+        self._keep_draft()
 
     @on(Parameters.Changed)
     def _parameters_changed(self) -> None:
-        if self._page == "snippets":
-            self._make_snippets()
-            self.query_one("#page", Block).redraw()
+        self._answer.renew_snippets()
+        self._keep_draft()
 
-    def _shown_text(self) -> str:
-        if self._page == "text":
-            return self._answer.text
-        if self._page == "snippets" and self._target is not None:
-            return self._target.url if self._snippet == 0 else self._snippets[self._snippet - 1].code
-        if self._page == "json" and self._exchange is not None and self._exchange.texts is not None:
-            return self._exchange.texts.raw
-        return "\n".join("".join(cell.text for cell in line) for line in self._page_lines(100))
+    def _keep_draft(self) -> None:
+        request = self._parameters.request(self._prompt.text)
+        if self._draft is not None and request is not None:
+            self._draft.keep(draft_document(request))
+
+    # What is shown, elsewhere
+
+    def action_turn_page(self) -> None:
+        self._answer.turn_page()
+        self.refresh_bindings()
+
+    def action_turn_snippet(self, by: int) -> None:
+        self._answer.turn_snippet(by)
+
+    def _snippets(self) -> tuple[Snippet, ...]:
+        target, request = self._target, self._parameters.request(self._prompt.text or "Hello")
+        if target is None or request is None:
+            return ()
+        return snippets(self._deployment.platform, target, self._parameters.model(target), request)
 
     def action_copy(self) -> None:
         """By OSC 52, which goes through SSH and tmux; no terminal says whether it took it."""
-        text = redact(self._shown_text())
+        text = redact(self._answer.text)
         if not text:
             self._say("There is nothing to copy.", "warn")
         elif len(text.encode("utf-8", "replace")) > COPY_LIMIT:
-            self._say(f"Too long for a terminal's clipboard ({len(text):,} characters).", "warn")
+            self._say(
+                f"Too long for a terminal's clipboard ({len(text):,} characters): f3 opens it in your pager.",
+                "warn",
+            )
         else:
             self.app.copy_to_clipboard(text)
             self._say(
@@ -514,6 +407,27 @@ class ConsoleScreen(Screen[None]):
                 " refuses OSC 52: allow it there (tmux: set -g set-clipboard on).",
                 "good",
             )
+
+    def action_page(self) -> None:
+        """What is shown, in the person's pager."""
+        text = redact(self._answer.text)
+        if text:
+            self.run_worker(self._outside(paged(self.app, text)), group="outside", exit_on_error=False)
+        else:
+            self._say("There is nothing to read yet.", "warn")
+
+    def action_edit(self) -> None:
+        """The prompt, in the person's editor."""
+        self.run_worker(self._outside(self._edit()), group="outside", exit_on_error=False)
+
+    async def _edit(self) -> None:
+        self._prompt.put(await edited(self.app, self._prompt.text))
+
+    async def _outside(self, work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except ConfigurationInvalid as error:
+            self._say(clean_line(f"{error.message} {error.hint}", 300), "bad")
 
     # Drawing
 
@@ -546,48 +460,25 @@ class ConsoleScreen(Screen[None]):
             return wrapped(clean_line(f"{self._trouble.message} {self._trouble.hint}", 400), width, "bad")
         return []
 
-    def _status(self, width: int) -> list[Line]:
-        if self._asking:
-            seconds = int(self._backend.clock.monotonic() - self._began)
-            return [(Cell("▸ ", "accent"), Cell(self._asking), Cell(f"  {seconds} s   esc cancels", "dim"))]
-        exchange = self._exchange
-        if exchange is None:
-            return [()]
-        tone = {Outcome.OK: "good", Outcome.FAILED: "bad", Outcome.CANCELLED: "warn"}[exchange.outcome]
-        first, *more = packed(figures(exchange), width - 2)
-        return [(Cell("● ", tone), Cell(first)), *((Cell("  "), Cell(line)) for line in more)]
-
-    def _history_title(self, width: int) -> list[Line]:
-        words = f"found: {len(self._history)}" if self._sought else "history"
-        if not self._history and not self._sought:
-            words = "history: nothing was asked yet"
-        return [(Cell(f" {words}", "dim"),)]
-
-    def _page_lines(self, width: int) -> list[Line]:
-        if self._page == "json":
-            return json_lines(self._exchange, self._target)
-        if self._page == "timings":
-            return timing_lines(self._exchange, width)
-        return snippet_lines(self._target, self._snippets, self._snippet, self._trouble, width)
-
     # What there is to do now
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        on_history = self.is_mounted and self.focused is self._table
+        asking = self.is_mounted and bool(self._answer.asking)
+        on_history = self.is_mounted and self.focused is self._past.table
         if action == "cancel":
-            return bool(self._asking)
+            return asking
         if action == "back":
-            return not self._asking
+            return not asking
         if action in ("send", "compare", "load"):
-            return not self._asking
+            return not asking
         if action in ("again", "mark", "forget"):
-            return on_history and not self._asking and self._doomed is None
+            return on_history and not asking and self._doomed is None
         if action == "confirm":
             return self._doomed is not None
         if action == "copy":
             return self._doomed is None
         if action == "turn_snippet":
-            return self._page == "snippets"
+            return self.is_mounted and self._answer.page == "snippets"
         return True
 
     def on_descendant_focus(self) -> None:
@@ -603,14 +494,13 @@ class ConsoleScreen(Screen[None]):
         return self.query_one(PromptBox)
 
     @property
-    def _answer(self) -> Flowing:
-        return self.query_one("#answer", Flowing)
+    def _parameters(self) -> Parameters:
+        return self.query_one(Parameters)
 
     @property
-    def _table(self) -> HistoryTable:
-        return self.query_one(HistoryTable)
+    def _answer(self) -> AnswerPanel:
+        return self.query_one(AnswerPanel)
 
-
-def _side(exchange: Exchange, title: str = "") -> Side:
-    title = title or exchange.at.astimezone().strftime("%H:%M:%S")
-    return Side(f"{title}: {clean_line(exchange.model, 60)}", exchange)
+    @property
+    def _past(self) -> HistoryPanel:
+        return self.query_one(HistoryPanel)

@@ -37,6 +37,12 @@ class Side:
         return texts.response if texts else "(text not kept)"
 
 
+def side(exchange: Exchange, title: str = "") -> Side:
+    """One of two, called by its time where it has no other name."""
+    title = title or exchange.at.astimezone().strftime("%H:%M:%S")
+    return Side(f"{title}: {clean_line(exchange.model, 60)}", exchange)
+
+
 class SideBySideScreen(Screen[None]):
     """Left and right, and what they have in common is dim."""
 
