@@ -1,4 +1,4 @@
-"""`python -m tests.proof [--only PART] [--scene NAME]… [--seed N] [--runs N]`: the long form."""
+"""`python -m tests.proof [--only PART] [--scene NAME]… [--seed N] [--runs N] [--step N]`: the long form."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("faults", "kills", "lives", "crowd"))
     parser.add_argument("--scene", action="append", choices=SCENES)
     parser.add_argument("--fault", action="append", choices=FAULTS)
+    parser.add_argument("--step", type=int, default=1, help="disturb every Nth call only (1: each)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=200, help="of kills, and of lives (200)")
     args = parser.parse_args()
@@ -29,7 +30,7 @@ def main() -> int:
     for name in args.scene or SCENES:
         if args.only in (None, "faults"):
             began = time.monotonic()
-            found = asyncio.run(every_fault(SCENES[name], tuple(args.fault or FAULTS)))
+            found = asyncio.run(every_fault(SCENES[name], tuple(args.fault or FAULTS), step=args.step))
             report(f"faults, {name}", found, began)
             total.add(found)
         if args.only in (None, "kills"):
