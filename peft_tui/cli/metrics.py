@@ -239,8 +239,11 @@ class ScrapePage:
                 self._asked = now
                 await backend.refresh_once(figures=True)
         await backend.figures.count_all()
-        found = await everything(backend.figures, await backend.store.deployments.all())
-        return open_metrics(found, await backend.store.budgets.all())
+        store = backend.store
+        deployments = await store.deployments.all()
+        found = await everything(backend.figures, deployments)
+        billed = await store.reported.billed([deployment.id for deployment in deployments])
+        return open_metrics(found, await store.budgets.all(), billed)
 
 
 async def everything(figures: FiguresService, deployments: list[Deployment]) -> list[Any]:

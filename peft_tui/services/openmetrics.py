@@ -29,12 +29,15 @@ CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
 def open_metrics(
-    found: Sequence[tuple[Deployment, Figures]], budgets: Mapping[tuple[str, str], Budget] | None = None
+    found: Sequence[tuple[Deployment, Figures]],
+    budgets: Mapping[tuple[str, str], Budget] | None = None,
+    billed: Mapping[str, Decimal] | None = None,
 ) -> str:
     """OpenMetrics text of everything since each deployment was made.
 
     Args:
         budgets: what may be spent, by platform and account.
+        billed: what the platforms have billed, by deployment; what `found` was told when it is not given.
     """
     families = [
         _Family(
@@ -53,7 +56,7 @@ def open_metrics(
         _Family("peft_requests", "counter", "Requests sent, by outcome."),
         _Family("peft_request_errors", "counter", "Requests that failed, by error_type."),
         _Family("peft_deployment_state", "stateset", "What was seen of the deployment last."),
-        _Family("peft_cost_usd", "counter", "What it cost so far, estimated from observed time and tokens."),
+        _Family("peft_cost_usd", "counter", "What it cost so far: estimated here, or billed by the platform."),
         _Family("peft_cost_usd_per_hour", "gauge", "What it costs now, estimated."),
         _Family("peft_cost_unknown_seconds", "gauge", "Time that nobody watched and the cost leaves out."),
         _Family("peft_budget_ratio", "gauge", "What is spent of an account's budget, as the platform says."),
@@ -86,8 +89,9 @@ def open_metrics(
             state.add("", {**own, "peft_deployment_state": status.value}, current)
         if figures.cost_usd is not None:
             cost.add("_total", {**own, "kind": "estimated"}, figures.cost_usd)
-        if figures.told is not None and figures.told.cost_usd is not None:
-            cost.add("_total", {**own, "kind": "billed"}, figures.told.cost_usd)
+        told = figures.told.cost_usd if figures.told is not None else None
+        if (amount := told if billed is None else billed.get(deployment.id)) is not None:
+            cost.add("_total", {**own, "kind": "billed"}, amount)
         if figures.usd_per_hour is not None:
             hourly.add("", own, figures.usd_per_hour)
         if figures.bill.known:

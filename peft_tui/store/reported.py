@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
@@ -115,9 +116,26 @@ class Reported:
             newest=newest,
         )
 
+    async def billed(self, deployment_ids: Sequence[str]) -> dict[str, Decimal]:
+        """What the platform has billed so far, by deployment; one that it told nothing of is not in it."""
+        rows = await self._db.all(
+            "SELECT deployment_id, r.value FROM json_each(?) AS wanted CROSS JOIN readings AS r"
+            " ON deployment_id = wanted.value WHERE metric = ?",
+            json.dumps(list(deployment_ids)),
+            Metric.COST_USD,
+        )
+        found: dict[str, Decimal] = {}
+        for id, text in rows:
+            with suppress(InvalidOperation):
+                found[id] = found.get(id, Decimal(0)) + Decimal(text)
+        return found
+
     async def prune(self, before: datetime) -> None:
+        """Delete what is older; bills stay, for they add up to what it cost."""
         async with self._db.transaction() as transaction:
-            await transaction.connection.execute("DELETE FROM readings WHERE at < ?", (before.isoformat(),))
+            await transaction.connection.execute(
+                "DELETE FROM readings WHERE at < ? AND metric <> ?", (before.isoformat(), Metric.COST_USD)
+            )
 
 
 def _whole(value: Decimal | None) -> int | None:
