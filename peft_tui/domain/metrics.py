@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from peft_tui.domain.billing import Bill
+from peft_tui.domain.goodput import TARGETS, Target
 from peft_tui.domain.money import Provenance
 from peft_tui.domain.tally import Tally
 
@@ -61,6 +62,8 @@ class Figures:
     usd_per_hour: Decimal | None = None
     """What it costs now."""
     told: Told | None = None
+    by_source: Mapping[str, Tally] = field(default_factory=dict)
+    """Of each part of the program that sent some, where the requests were read one by one."""
     ahead: timedelta | None = None
     """How far the platform's clock is ahead of ours, which the cost of time is measured by."""
     uncounted: int = 0
@@ -131,6 +134,11 @@ class Figures:
         """Of everything."""
         cost = self.cost_usd
         return None if cost is None or not self.tokens else cost * MILLION / self.tokens
+
+    def goodput(self, target: Target) -> float | None:
+        """The share of those that ended which met the target; None before one ended."""
+        tally = self.tally
+        return tally.good[TARGETS.index(target)] / tally.judged if tally.judged else None
 
     @property
     def error_rate(self) -> float | None:

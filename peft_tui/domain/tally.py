@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from peft_tui.domain.buckets import Buckets
+from peft_tui.domain.goodput import TARGETS
 from peft_tui.domain.measure import Outcome
 
 
@@ -31,6 +32,15 @@ class Sample:
     error_kind: str = ""
     gaps: Buckets | None = None
     """Seconds between the pieces of its answer."""
+    source: str = ""
+    """Which part of the program sent it."""
+
+    @property
+    def per_token_s(self) -> float | None:
+        """From the first text on, for each token after the first."""
+        if self.latency_s is None or self.first_text_s is None or (self.tokens_out or 0) < 2:
+            return None
+        return (self.latency_s - self.first_text_s) / ((self.tokens_out or 0) - 1)
 
     @property
     def busy_s(self) -> float:
@@ -72,6 +82,10 @@ class Tally:
     tokens_out: int = 0
     counted: int = 0
     """Successes whose tokens are known."""
+    judged: int = 0
+    """Requests that ended and were held against the targets of `goodput.py`."""
+    good: list[int] = field(default_factory=lambda: [0] * len(TARGETS))
+    """How many of them met each."""
     cost_usd: Decimal = Decimal(0)
     """Of what is priced by tokens."""
     priced: int = 0
@@ -113,6 +127,7 @@ class Tally:
             self.cancelled += 1
             self.busy_s += sample.busy_s
             return
+        self.judged += 1
         if sample.outcome is Outcome.FAILED:
             self.failed += 1
             kind = sample.error_kind or "failed"
@@ -121,6 +136,9 @@ class Tally:
                 self.failures.setdefault(kind, Buckets()).add(sample.latency_s)
             return
         self.succeeded += 1
+        for place, target in enumerate(TARGETS):
+            if target.met_by(sample):
+                self.good[place] += 1
         self.busy_s += sample.busy_s
         if sample.tokens_in is not None or sample.tokens_out is not None:
             self.tokens_in += sample.tokens_in or 0
@@ -155,6 +173,8 @@ class Tally:
         self.tokens_in += other.tokens_in
         self.tokens_out += other.tokens_out
         self.counted += other.counted
+        self.judged += other.judged
+        self.good = [mine + theirs for mine, theirs in zip(self.good, other.good, strict=True)]
         self.cost_usd += other.cost_usd
         self.priced += other.priced
         self.busy_s += other.busy_s
@@ -172,6 +192,8 @@ class Tally:
                 document[name] = round(value, 3) if name == "busy_s" else value
         if self.errors:
             document["errors"] = self.errors
+        if any(self.good):
+            document["good"] = self.good
         if self.failures:
             document["failures"] = {kind: took.as_list() for kind, took in self.failures.items()}
         if self.priced:
@@ -192,14 +214,16 @@ class Tally:
                 value = {kind: Buckets.from_list(flat) for kind, flat in value.items()}
             elif name == "cost_usd":
                 value = Decimal(value)
-            elif name not in _COUNTS and name != "errors":
+            elif name not in _COUNTS and name not in ("errors", "good"):
                 continue  # a newer version's
+            elif name == "good" and len(value) != len(TARGETS):
+                continue  # held against other targets
             setattr(made, name, value)
         return made
 
 
 _COUNTS = (
-    *("succeeded", "failed", "cancelled", "cold", "tokens_in", "tokens_out", "counted", "priced"),
+    *("succeeded", "failed", "cancelled", "cold", "tokens_in", "tokens_out", "counted", "priced", "judged"),
     *("busy_s", "occupied_s"),
 )
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.goodput import TARGETS
 from peft_tui.domain.metrics import Course, Figures
 from peft_tui.redaction import redacted
 from peft_tui.services.csv_cells import cell
@@ -85,6 +86,7 @@ def _points(course: Course) -> list[dict[str, Any]]:
 def figures_document(figures: Figures) -> dict[str, Any]:
     """One deployment's figures; each group says where it comes from."""
     tally, bill = figures.tally, figures.bill
+    seconds = (figures.end - figures.begin).total_seconds()
     return {
         "since": figures.begin,
         "until": figures.end,
@@ -99,6 +101,21 @@ def figures_document(figures: Figures) -> dict[str, Any]:
             "percentiles": "exact, nearest rank" if figures.exact else "buckets, nearest rank, 1 %",
             "latency_ms": _distribution(tally.latency),
             "first_text_ms": _distribution(tally.first_text),
+            "goodput": {
+                target.name: {
+                    "share": figures.goodput(target),
+                    "per_second": tally.good[place] / seconds if tally.judged and seconds > 0 else None,
+                }
+                for place, target in enumerate(TARGETS)
+            },
+            "by_source": {
+                source: {
+                    "requests": part.total,
+                    "success_rate": part.success_rate,
+                    "latency_ms": _distribution(part.latency),
+                }
+                for source, part in figures.by_source.items()
+            },
             "failed_ms": {kind: _distribution(took) for kind, took in sorted(tally.failures.items())},
             "gap_ms": _distribution(tally.gaps),
             "tokens_per_second": tally.speed.value_at(0.5),

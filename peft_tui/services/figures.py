@@ -153,6 +153,7 @@ class FiguresService:
                 per_minute=per_minute.get(deployment.id, 0),
                 told=told,
                 ahead=ahead,
+                by_source=_by_source(samples or ()),
                 exact=samples is not None,
                 uncounted=self.uncounted if samples is None else 0,
             )
@@ -302,6 +303,13 @@ def _grouped(samples: Sequence[Sample], step: int) -> list[tuple[datetime, Tally
         tally.occupied_s = len(seconds - counted)
         counted |= seconds
     return [(datetime.fromtimestamp(at, UTC), tally) for at, (tally, _) in sorted(groups.items())]
+
+
+def _by_source(samples: Iterable[Sample]) -> dict[str, Tally]:
+    found: dict[str, Tally] = {}
+    for sample in samples:
+        found.setdefault(sample.source, Tally()).add(sample)
+    return dict(sorted(found.items()))
 
 
 def _points(

@@ -56,7 +56,7 @@ def open_metrics(
         _Family("peft_requests", "counter", "Requests sent, by outcome."),
         _Family("peft_request_errors", "counter", "Requests that failed, by error_type."),
         _Family("peft_deployment_state", "stateset", "What was seen of the deployment last."),
-        _Family("peft_cost_usd", "counter", "What it cost so far: estimated here, or billed by the platform."),
+        _Family("peft_cost_usd", "counter", "What it cost so far: estimated here, or billed there."),
         _Family("peft_cost_usd_per_hour", "gauge", "What it costs now, estimated."),
         _Family("peft_cost_unknown_seconds", "gauge", "Time that nobody watched and the cost leaves out."),
         _Family("peft_budget_ratio", "gauge", "What is spent of an account's budget, as the platform says."),

@@ -30,10 +30,10 @@ BATCH = 20_000
 INLINE = 40
 """So many rows are added up without leaving the event loop."""
 
-_SAMPLE = "at, outcome, latency_s, ttft_s, tokens_in, tokens_out, cost_usd, cold, error_kind, NULL"
+_SAMPLE = "at, outcome, latency_s, ttft_s, tokens_in, tokens_out, cost_usd, cold, error_kind, NULL, ''"
 _MEASURED = """
     SELECT id, deployment_id, at, outcome, latency_s, ttft_s, tokens_in, tokens_out,
-        CASE WHEN cost_basis = 'tokens' THEN cost_usd END, cold, error_kind, gaps
+        CASE WHEN cost_basis = 'tokens' THEN cost_usd END, cold, error_kind, gaps, source
     FROM requests
 """
 _REPORTED = f"SELECT id, deployment_id, {_SAMPLE} FROM reported_requests"
@@ -52,7 +52,7 @@ async def off_the_loop(size: int, work: Callable[[], T]) -> T:
 
 
 def sample_of(row: sqlite3.Row) -> Sample:
-    _, _, at, outcome, latency, first, tokens_in, tokens_out, cost, cold, kind, gaps = row
+    _, _, at, outcome, latency, first, tokens_in, tokens_out, cost, cold, kind, gaps, source = row
     return Sample(
         datetime.fromisoformat(at),
         Outcome(outcome),
@@ -64,6 +64,7 @@ def sample_of(row: sqlite3.Row) -> Sample:
         None if cold is None else bool(cold),
         kind or "",
         Buckets.from_list(json.loads(gaps)) if gaps else None,
+        source,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 from textual.geometry import Size
 
 from peft_tui.domain.billing import GAP
+from peft_tui.domain.measure import Source
 from peft_tui.domain.status import Status
 from peft_tui.store import Store
 from peft_tui.ui.screens.metrics import MetricsScreen, OverviewScreen
 from peft_tui.ui.widgets.lines import Lines
 from tests.driving import Driver, drive
-from tests.figures.loads import exchange, load, record
+from tests.figures.loads import exchange, failed, load, record
 from tests.seeds import NOON, FrozenClock, made, observed, put, still_app
 
 Fill = Callable[[Store, str], Awaitable[None]]
@@ -291,6 +293,51 @@ async def test_the_overview_is_sorted_by_any_figure_and_opens_one(tmp_path: Path
         await at.press("end", "enter")
         await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
         await at.sees("alpha · together", "requests 40")
+
+
+async def test_the_platforms_of_one_adapter_stand_side_by_side(tmp_path: Path) -> None:
+    async def seed(store: Store) -> None:
+        for name, platform, adapter, count in (
+            ("first", "together", "./out/a", 30),
+            ("between", "together", "./out/b", 20),
+            ("second", "modal", "./out/a", 10),
+        ):
+            deployment = await put(store, made(name, platform, adapter=adapter), observed(Status.ACTIVE, 60))
+            await record(store, load(deployment.id, count, failing=0, hours=0.2))
+
+    async with drive(still_app(tmp_path, seed), size=(140, 30)) as at:
+        await at.sees("between")
+        await at.press("M")
+        await at.sees("3 deployments", "60 requests")
+
+        def order() -> list[str]:
+            return re.findall(r"first|between|second", at.text)
+
+        for _ in range(14):
+            if at.shows("by req") and order() == ["first", "between", "second"]:
+                break
+            await at.press("s")
+        assert order() == ["first", "between", "second"]
+        await at.press("a")
+        await at.until(lambda: order() == ["first", "second", "between"])
+        await at.sees("└ second", "platforms of one adapter together")
+        await at.press("a")
+        await at.until(lambda: order() == ["first", "between", "second"])
+
+
+async def test_who_sent_them_is_told_apart_and_how_many_met_the_usual_targets(tmp_path: Path) -> None:
+    async def seed(store: Store, id: str) -> None:
+        at_ = NOON - timedelta(minutes=5)
+        quick = [exchange(id, at_, 0.3, first_text_s=0.1, tokens=(9, 10)) for _ in range(3)]
+        slow = [exchange(id, at_, 2.5, first_text_s=0.25, tokens=(9, 40)) for _ in range(1)]
+        loaded = [replace(one, source=Source.LOAD) for one in slow]
+        await record(store, [*quick, *loaded, failed(id, at_)])
+
+    async with drive(still_app(tmp_path, scene(seed)), size=(110, 40)) as at:
+        await opened(at)
+        await at.sees("sent by console 4 P50 300 ms 1 failed load 1 P50 2.50 s")
+        # Of five that ended: three are quick, one is good enough for RAG and agents, one failed.
+        await at.sees("goodput chat 60.0 % RAG 80.0 % agents 80.0 % code 60.0 %")
 
 
 async def test_the_table_of_deployments_takes_its_figures_from_here(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.goodput import TARGETS
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import Provenance
 from peft_tui.domain.request import Exchange
@@ -55,6 +56,24 @@ async def test_every_level_holds_every_request_once(store: Store) -> None:
         assert whole.cold == sum(bool(e.measured.cold) for e in sent)
         assert whole.tokens_out == sum(e.measured.tokens_out or 0 for e in sent)
         assert whole.latency.value_at(0.95) == pytest.approx(percentile(sent, 0.95), rel=0.01)
+
+
+async def test_goodput_is_the_same_from_rows_and_from_roll_ups(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = await bot(store)
+    await record(store, load(deployment.id, 600, hours=0.9, failing=0.1, cold=0.02))
+    figures = service(store)
+    window = await figures.window(deployment, SPANS["1h"], 60)
+    exact = (await figures.course(deployment, window)).figures
+    monkeypatch.setattr("peft_tui.services.figures.EXACT", 10)
+    folded = (await figures.course(deployment, window)).figures
+    assert exact.exact and not folded.exact
+    assert exact.tally.judged == folded.tally.judged == exact.tally.succeeded + exact.tally.failed
+    assert exact.tally.good == folded.tally.good
+    for target in TARGETS:
+        assert exact.goodput(target) == folded.goodput(target)
+    assert 0 < (exact.goodput(TARGETS[0]) or 0) < (exact.goodput(TARGETS[2]) or 0) < 1
 
 
 async def test_a_row_that_comes_late_is_added_to_its_own_minute(store: Store) -> None:

@@ -93,6 +93,7 @@ class OverviewScreen(Screen[None]):
         Binding("4", "range('7d')", "7 days", show=False, tooltip="The last week."),
         Binding("5", "range('all')", "All time", show=False, tooltip="Everything there ever was."),
         Binding("s", "sort", "Sort", tooltip="By the next column."),
+        Binding("a", "group", "By adapter", tooltip="Keep the platforms of one adapter side by side."),
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round."),
         Binding("r", "refresh", "Refresh", tooltip="Ask the platforms now, and read again."),
         Binding("question_mark,f1", "help", "Help", tooltip="Every key of this place."),
@@ -107,6 +108,7 @@ class OverviewScreen(Screen[None]):
         self._found: list[tuple[Deployment, Course]] = []
         self._loaded = False
         self._sort: tuple[str, bool] = ("cost", True)
+        self._by_adapter = False
         self._reading = False
         self._unread = False
 
@@ -167,7 +169,16 @@ class OverviewScreen(Screen[None]):
         known.sort(key=lambda one: one[1].name.casefold())
         known.sort(key=lambda one: one[0], reverse=self._sort[1])
         ordered = [(d, c) for _, d, c in known] + unknown
-        self._table.set_rows([_row(d, c, self.app.ascii_only) for d, c in ordered])
+        if self._by_adapter:
+            ordered = side_by_side(ordered)
+        follows = [
+            self._by_adapter and bool(place) and adapter_of(d) == adapter_of(ordered[place - 1][0])
+            for place, (d, _) in enumerate(ordered)
+        ]
+        rows = [
+            _row(d, c, self.app.ascii_only, after) for (d, c), after in zip(ordered, follows, strict=True)
+        ]
+        self._table.set_rows(rows)
         width = self.query_one("#overview-head", Lines).width or self.size.width
         requests = sum(course.figures.tally.total for _, course in self._found)
         costs = [cost for _, course in self._found if (cost := course.figures.cost_usd) is not None]
@@ -184,7 +195,8 @@ class OverviewScreen(Screen[None]):
         fresh = (Cell("live", "good"),) if self._loaded else (Cell("reading", "accent"),)
         if self._uncounted:
             fresh = (Cell(words.counting(self._uncounted), "warn"),)
-        line = words.ranges(self._range, f"by {title.lower()}", fresh, width)
+        order = f"by {title.lower()}" + (", platforms of one adapter together" if self._by_adapter else "")
+        line = words.ranges(self._range, order, fresh, width)
         self.query_one("#overview-ranges", Lines).show([line])
         if self._loaded and not self._found:
             self.query_one("#overview-empty", Lines).show(
@@ -221,6 +233,10 @@ class OverviewScreen(Screen[None]):
         column = cycle[(place + 1) % len(cycle)]
         self._sort_by((column, _SORTS[column][0]))
 
+    def action_group(self) -> None:
+        self._by_adapter = not self._by_adapter
+        self._draw()
+
     def action_reverse(self) -> None:
         self._sort_by((self._sort[0], not self._sort[1]))
 
@@ -243,7 +259,21 @@ class OverviewScreen(Screen[None]):
         return self.query_one(OverviewTable)
 
 
-def _row(deployment: Deployment, course: Course, ascii_only: bool) -> Row:
+def adapter_of(deployment: Deployment) -> str:
+    """What two deployments have in common that are the same on two platforms."""
+    return deployment.spec.source.reference or deployment.id
+
+
+def side_by_side(ordered: list[tuple[Deployment, Course]]) -> list[tuple[Deployment, Course]]:
+    """In the same order, but each followed by the others of its adapter."""
+    groups: dict[str, list[tuple[Deployment, Course]]] = {}
+    for deployment, course in ordered:
+        groups.setdefault(adapter_of(deployment), []).append((deployment, course))
+    return [one for group in groups.values() for one in group]
+
+
+def _row(deployment: Deployment, course: Course, ascii_only: bool, follows: bool = False) -> Row:
+    """A deployment as the table shows it; `follows` one of the same adapter."""
     figures = course.figures
     tally = figures.tally
     rate = tally.success_rate
@@ -254,7 +284,7 @@ def _row(deployment: Deployment, course: Course, ascii_only: bool) -> Row:
     return Row(
         deployment.id,
         (
-            Cell(clean_line(deployment.name, 120)),
+            Cell((("` " if ascii_only else "└ ") if follows else "") + clean_line(deployment.name, 120)),
             Cell(clean_line(deployment.platform, 40), "dim"),
             _figure(f"{tally.total:,}" if tally.total else "—"),
             _figure(

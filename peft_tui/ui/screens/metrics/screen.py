@@ -39,6 +39,8 @@ PERIOD_SECONDS = 30.0
 COUNTING_SECONDS = 1.0
 """While older requests are being counted."""
 LEAST_SPAN, MOST_SPAN = 300.0, 3 * 366 * 86400.0
+ROOMY_HEIGHT = 30
+"""From this height on there are lines for every figure."""
 GRID_WIDTH, GRID_HEIGHT = 110, 36
 """From this size on all charts are shown at once."""
 
@@ -194,7 +196,9 @@ class MetricsScreen(Screen[None]):
         self._lines("metrics-ranges").show([words.ranges(self._range, window, self._freshness(), width)])
         if course is None:
             return
-        self._lines("metrics-figures").show(words.summary(course.figures, self._price, now, width))
+        self._lines("metrics-figures").show(
+            words.summary(course.figures, self._price, now, width, more=self.size.height >= ROOMY_HEIGHT)
+        )
         index = self._cursor_index()
         values = self._lines("metrics-values")
         if index is None:

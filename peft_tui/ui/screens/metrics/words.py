@@ -9,6 +9,7 @@ from decimal import Decimal
 from peft_tui.domain.ages import age, clocks, span, took
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.goodput import TARGETS
 from peft_tui.domain.metrics import Figures, Point, Told
 from peft_tui.domain.money import Price, usd
 from peft_tui.domain.reported import Metric
@@ -56,11 +57,19 @@ def counting(left: int) -> str:
     return f"counting older requests, {left:,} to go"
 
 
-def summary(figures: Figures, price: Price | None, now: datetime, width: int) -> list[Line]:
-    """All of it, in as few lines as the width allows."""
+def summary(
+    figures: Figures, price: Price | None, now: datetime, width: int, *, more: bool = True
+) -> list[Line]:
+    """All of it, in as few lines as the width allows.
+
+    Args:
+        more: False leaves out what a low terminal has no line for.
+    """
     return [
         *_requests(figures, width),
+        *(_sources(figures, width) if more else []),
         *_latency(figures, width),
+        *(_goodput(figures, width) if more else []),
         *_tokens(figures, width),
         *_cost(figures, price, width),
         *reported(figures.told, figures, now, width),
@@ -104,6 +113,32 @@ def _latency(figures: Figures, width: int) -> list[Line]:
     else:
         parts.append((Cell("none cold", "dim"),))
     return [*lines, *_flowed("first text", parts, width)]
+
+
+def _sources(figures: Figures, width: int) -> list[Line]:
+    """Which part of the program sent how many, where there are several: a load run is no console."""
+    if len(figures.by_source) < 2:
+        return []
+    parts: list[Line] = []
+    for source, tally in figures.by_source.items():
+        cells = [Cell(f"{source} ", "dim"), Cell(f"{tally.total:,}")]
+        if (median := tally.latency.value_at(0.5)) is not None:
+            cells.append(Cell(f" P50 {took(median)}", "dim"))
+        if tally.failed:
+            cells.append(Cell(f" {tally.failed:,} failed", "bad"))
+        parts.append(tuple(cells))
+    return _flowed("sent by", parts, width)
+
+
+def _goodput(figures: Figures, width: int) -> list[Line]:
+    """The share that met each of the usual targets, whatever else it was."""
+    parts: list[Line] = []
+    for target in TARGETS:
+        if (share := figures.goodput(target)) is not None:
+            parts.append((Cell(f"{target.title} ", "dim"), Cell(_percent(share))))
+    if not parts:
+        return []
+    return _flowed("goodput", [*parts, (Cell("met the targets of it", "dim"),)], width)
 
 
 def percentiles(found: Buckets, shares: Sequence[float]) -> list[Line]:
