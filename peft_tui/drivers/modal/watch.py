@@ -69,7 +69,7 @@ class Watch:
         for container in containers or ():
             of_app.setdefault(container.app_id, []).append(container)
         await self._see_containers(containers or [])
-        if containers:
+        if containers or (containers is None and any(app.running for app in apps)):
             await self._see_prices()
         elif apps:
             await self._see_budget()
@@ -172,7 +172,9 @@ class Watch:
         known = self._known.get(app.app_id)
         started = frozenset(c.task_id for c in containers if c.started_at)
         server = known.server if known else None
-        names = [self._gpu(c.task_id, server) for c in containers]
+        # Where the containers are not listed, the list of apps says how many there are.
+        unlisted = [server.gpu if server else ""] * app.running
+        names = [self._gpu(c.task_id, server) for c in containers] if listed else unlisted
         prices = [gpu_price(name, self._rates) for name in names]
         return Sight(
             app,
