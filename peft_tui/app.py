@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ from peft_tui.config import Settings
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import data_dir
 from peft_tui.redaction import redact
-from peft_tui.store import Damage, Mended
+from peft_tui.store import Damage, Mended, StoreError
 from peft_tui.text import clean, clean_line
 from peft_tui.ui import clipboard
 from peft_tui.ui.attention import notice
@@ -43,6 +44,7 @@ from peft_tui.ui.widgets.live_table import Cell
 FIRST_FRAME_SECONDS = 0.25
 """How long the first frame waits for the store."""
 LAST_LINE = LastLine()
+LAST_WORDS_SECONDS = 0.5
 TO_SANDBOX = -1
 """The application was left in order to begin again in the sandbox."""
 OTHERS_SECONDS = 1.0
@@ -88,6 +90,8 @@ class PeftTui(App[None]):
         """Left in order to begin again in the sandbox."""
         self.damage: Damage | None = None
         """Left because of it, in order to begin again on a store that is mended."""
+        self.last_words: list[str] = []
+        """For below the terminal, once it is restored."""
         self.notices: Notices
         self.troubles = Troubles()
         self._open_backend = open_backend
@@ -406,9 +410,21 @@ class PeftTui(App[None]):
             self._opening.cancel()
         if self._backend is not None:
             self.notices.close()
+            self.last_words = await self._parting_words(self._backend)
             for keeper in self._keepers.values():
                 await keeper.close()
             await self._backend.close()
+
+    async def _parting_words(self, backend: Backend) -> list[str]:
+        """What goes on without us. A store that does not answer at once keeps nobody from leaving."""
+        from peft_tui.services.parting import parting_words
+
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                everything = await backend.store.deployments.all()
+        except (TimeoutError, StoreError):
+            return []
+        return parting_words(everything, backend.clock.now(), sandbox=self.sandbox)
 
 
 def key_names() -> dict[str, str]:
@@ -438,4 +454,18 @@ def run(
         gc.enable()
     if app.damage is not None and on_damage is not None:
         on_damage(app.damage)
+    # Ended by a signal, the terminal may be gone or read by nobody: what is written there would not return.
+    if not app.wants_sandbox and app.damage is None and (app.return_code or 0) < 128:
+        _say_farewell(app.last_words)
     return TO_SANDBOX if app.wants_sandbox else app.return_code or 0
+
+
+def _say_farewell(words: Sequence[str]) -> None:
+    """Below the restored terminal, if there still is one."""
+    import shutil
+    import textwrap
+
+    with suppress(OSError):
+        for sentence in words:
+            said = redact(clean_line(sentence, 400))
+            print(textwrap.fill(said, max(shutil.get_terminal_size().columns, 20)), flush=True)

@@ -22,6 +22,7 @@ from peft_tui.domain.offers import (
     Level,
 )
 from peft_tui.domain.spec import DeploymentSpec, Value
+from peft_tui.domain.status import word_for
 from peft_tui.drivers import capabilities
 from peft_tui.services.deployments import TAKEN, cannot_be, taken
 from peft_tui.services.documents import deployment_document
@@ -193,7 +194,7 @@ async def _result(backend: Backend, deployment: Deployment, args: argparse.Names
     if args.json:
         data(deployment_document(current))
     else:
-        line(f"{current.name}: {current.condition or current.status}")
+        line(f"{current.name}: {word_for(current.status, current.condition)}")
         if current.observation and current.observation.endpoint_url:
             line(f"endpoint  {current.observation.endpoint_url}")
             line(f"model     {current.observation.model}")

@@ -12,10 +12,10 @@ from peft_tui.cli.following import Followed, confirm, follow
 from peft_tui.cli.output import data, failure, line, table, talk
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotPossible, PeftTuiError
-from peft_tui.domain.money import usd
+from peft_tui.domain.money import per_hour, usd
 from peft_tui.domain.operation import Operation, OperationKind
 from peft_tui.domain.spec import Settings
-from peft_tui.domain.status import Status
+from peft_tui.domain.status import Status, word_for
 from peft_tui.domain.version import Version
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.documents import deployment_document
@@ -202,7 +202,9 @@ def _changes(args: argparse.Namespace) -> dict[str, str]:
 async def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
     words: list[str] = []
     for one in previews:
-        cost = f"{usd(one.usd_per_hour)} /h now" if one.usd_per_hour is not None else "its cost is not known"
+        guess = one.deployment.is_guess
+        known = one.usd_per_hour is not None
+        cost = f"{per_hour(one.usd_per_hour, guess)} now" if known else "its cost is not known"
         words.append(f"{DONE[kind]} {one.deployment.name} on {one.deployment.platform}: {cost}")
         if one.gives_up is not None:
             waits = one.gives_up is one.deployment.waiting_start
@@ -250,7 +252,7 @@ async def _tell(
         forgotten = {d.id for d in asked if args.command == "delete" and forgets(d)}
         for row in current:
             if row.name not in errors:
-                said = "taken off the list" if row.id in forgotten else row.condition or row.status
+                said = "taken off the list" if row.id in forgotten else word_for(row.status, row.condition)
                 line(f"{row.name}: {said}{_still(row, args)}")
         for name, error in errors.items():
             talk(f"{name}:")

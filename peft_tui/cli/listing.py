@@ -11,13 +11,14 @@ from peft_tui.backend import Backend
 from peft_tui.cli.output import data, deployment_table, failure, line, status_words, table, talk
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import AuthenticationFailed, PeftTuiError
-from peft_tui.domain.money import usd
+from peft_tui.domain.money import per_hour
 from peft_tui.domain.offers import (
     Capabilities,
     Change,
     Setting,
 )
 from peft_tui.domain.operation import StepState
+from peft_tui.domain.status import word_for
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.documents import deployment_document, operation_document
 from peft_tui.store.platforms import PlatformHealth
@@ -94,10 +95,8 @@ async def show(backend: Backend, args: argparse.Namespace) -> int:
     for title, value in _facts(deployment):
         line(f"{title:<10} {value or '—'}")
     for entry in history:
-        said = entry.reason or entry.platform_status
-        line(
-            f"{'history':<10} {entry.observed_at:%Y-%m-%d %H:%M:%S} {entry.condition or entry.status}  {said}"
-        )
+        said = f"{word_for(entry.status, entry.condition)}  {entry.reason or entry.platform_status}"
+        line(f"{'history':<10} {entry.observed_at:%Y-%m-%d %H:%M:%S} {said}")
     failed = [deployment.operation] if deployment.operation and not coming else []
     for operation in coming or failed:
         asked = f"{operation.created_at:%Y-%m-%d %H:%M:%S}"
@@ -172,9 +171,17 @@ def _facts(deployment: Deployment) -> list[tuple[str, str]]:
         ("adapter", spec.source.reference),
         ("base", spec.base_model),
         ("instance", (seen.instance_type if seen else "") or spec.instance_type),
-        ("bills", f"{usd(seen.usd_per_hour)} /h (estimated)" if seen else ""),
+        ("bills", _bills(deployment)),
         ("remote", deployment.remote_name),
     ]
+
+
+def _bills(deployment: Deployment) -> str:
+    price, seen = deployment.usd_per_hour, deployment.observation
+    if price is None:
+        return ""
+    source = f", at the price of {seen.price_source}" if seen and seen.price_source else ""
+    return f"{per_hour(price, deployment.is_guess)} now{source}"
 
 
 async def _tell_failing(backend: Backend) -> None:

@@ -12,7 +12,7 @@ from peft_tui.domain.ages import age
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.money import usd
-from peft_tui.domain.status import GLYPHS
+from peft_tui.domain.status import GLYPHS, word_for
 from peft_tui.redaction import redact, redacted
 from peft_tui.services.documents import plain
 from peft_tui.text import clean, clean_line
@@ -66,7 +66,7 @@ def deployment_table(deployments: Sequence[Deployment], now: datetime) -> None:
                 d.platform,
                 status,
                 instances,
-                usd(seen.usd_per_hour) if seen else "—",
+                ("~" if d.is_guess else "") + usd(d.usd_per_hour),
                 f"{age((now - seen.observed_at).total_seconds())} ago" if seen else "—",
                 d.spec.source.label,
             )
@@ -76,7 +76,7 @@ def deployment_table(deployments: Sequence[Deployment], now: datetime) -> None:
 
 def status_words(deployment: Deployment) -> str:
     """`asleep`; `failed, asleep` for what is there although its create failed."""
-    words = str(deployment.condition or deployment.status)
+    words = word_for(deployment.status, deployment.condition)
     return f"failed, {words}" if deployment.standing is not deployment.status else words
 
 

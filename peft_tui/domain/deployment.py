@@ -100,6 +100,26 @@ class Deployment:
         return Status.FAILED if self.half_made else self.status
 
     @property
+    def is_guess(self) -> bool:
+        """Whether what it costs now is not what the platform says: its price, or that it runs at all."""
+        seen = self.observation
+        if seen is None or not seen.usd_per_hour:
+            return False
+        return bool(seen.price_source) or seen.condition is Condition.ASSUMED
+
+    @property
+    def bills(self) -> bool:
+        """Whether it costs money now, as far as anybody knows."""
+        seen = self.observation
+        if seen is None:
+            return self.usd_per_hour is None and self.operation is not None and self.operation.may_bill
+        if seen.billed_instances is not None:
+            return seen.billed_instances > 0
+        if seen.usd_per_hour is not None:
+            return seen.usd_per_hour > 0
+        return seen.status in (Status.ACTIVE, Status.DEPLOYING)
+
+    @property
     def under_way(self) -> Operation | None:
         """The operation that has not ended."""
         return self.operation if self.operation and not self.operation.state.ended else None

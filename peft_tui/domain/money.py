@@ -50,6 +50,11 @@ def usd(amount: Decimal | None) -> str:
     return f"${amount:.{digits}f}"
 
 
+def per_hour(amount: Decimal | None, guess: bool = False) -> str:
+    """`$5.49/h`, `~$0.81/h` where it is a guess, `—` when unknown."""
+    return "—" if amount is None else f"{'~' if guess else ''}{usd(amount)}/h"
+
+
 def usd_range(low: Decimal | None, high: Decimal | None) -> str:
     """`$5.49 – $10.98 /h`; one figure when both ends agree; `—` when neither is known."""
     if low is None or high is None:

@@ -57,6 +57,8 @@ class Observation:
     endpoint_url: str = ""
     model: str = ""
     """What an inference request names."""
+    price_source: str = ""
+    """Who says what an hour costs, and as of when, where the platform does not tell: then it is a guess."""
 
     def says_the_same_as(self, other: Observation) -> bool:
         """Equal but for the time: then there is no new line in the history."""
@@ -87,6 +89,11 @@ def gone(now: datetime, reason: str) -> Observation:
         billed_instances=0,
         usd_per_hour=Decimal(0),
     )
+
+
+def word_for(status: Status, condition: Condition) -> str:
+    """The word that tells most; behind a `~` where the platform has none and it is derived."""
+    return f"~{status.value}" if condition is Condition.ASSUMED else condition.value or status.value
 
 
 GLYPHS: dict[Status, str] = {

@@ -34,6 +34,11 @@ def price_table(platform: str) -> dict[str, Price]:
     return table
 
 
+def cited(price: Price | None) -> str:
+    """Who says so and as of when, for what the platform does not tell itself."""
+    return f"{price.source}, {price.as_of}" if price is not None else ""
+
+
 def _read(text: str, platform: str, name: str | Path) -> dict[str, Price]:
     try:
         section: Any = tomllib.loads(text).get(platform, {})

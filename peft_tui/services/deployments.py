@@ -35,6 +35,8 @@ class Summary:
     """Of everything whose cost is known."""
     unpriced: int
     """How many bill now at a price that is not known."""
+    is_guess: bool = False
+    """Some of it is not what the platform says."""
 
 
 class DeploymentService:
@@ -166,6 +168,7 @@ def _completed(spec: DeploymentSpec) -> tuple[Capabilities, DeploymentSpec]:
 def summarize(deployments: Iterable[Deployment]) -> Summary:
     """Count, and add up what bills now."""
     total = active = deploying = failed = unpriced = 0
+    guess = False
     cost = Decimal(0)
     for deployment in deployments:
         total += 1
@@ -178,6 +181,7 @@ def summarize(deployments: Iterable[Deployment]) -> Summary:
             continue
         if observation.usd_per_hour is not None:
             cost += observation.usd_per_hour
+            guess |= deployment.is_guess
         elif observation.billed_instances is None or observation.billed_instances > 0:
             unpriced += status is not Status.STOPPED
-    return Summary(total, active, deploying, failed, cost, unpriced)
+    return Summary(total, active, deploying, failed, cost, unpriced, guess)

@@ -59,7 +59,7 @@ def why_not_again(deployment: Deployment) -> str:
         return "It was not deployed from here."
     if deployment.under_way is not None:
         return f"It is {DOING[deployment.under_way.kind]}."
-    failed = deployment.status is Status.FAILED or bool(_half_made(deployment))
+    failed = deployment.standing is Status.FAILED
     return "" if failed or deployment.condition is Condition.GONE else "It has not failed: update it."
 
 

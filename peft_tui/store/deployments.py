@@ -27,7 +27,7 @@ _SELECT = """
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
         condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
         usd_per_hour,
-        endpoint_url, model, start_min, start_max, platforms.listed_at
+        endpoint_url, model, price_source, start_min, start_max, platforms.listed_at
     FROM deployments LEFT JOIN platforms USING (platform)
 """
 """In the order in which `_deployment` takes them."""
@@ -36,7 +36,7 @@ _SHOWN = "(condition IS NOT 'gone' OR (origin = 'ours' AND NOT removed))"
 listed again it is shown again, for it may bill."""
 _OBSERVED = """status = ?, condition = ?, platform_status = ?, reason = ?, ready_instances = ?,
     billed_instances = ?, min_instances = ?, max_instances = ?, instance_type = ?, usd_per_hour = ?,
-    endpoint_url = ?, model = ?"""
+    endpoint_url = ?, model = ?, price_source = ?"""
 
 
 INLINE = 1000
@@ -207,6 +207,7 @@ class Deployments:
                 None if observation.usd_per_hour is None else str(observation.usd_per_hour),
                 observation.endpoint_url,
                 observation.model,
+                observation.price_source,
                 when,
                 since.isoformat(),
                 listed,
@@ -326,7 +327,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
         condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
         usd_per_hour,
-        endpoint_url, model, start_min, start_max, listed_at,
+        endpoint_url, model, price_source, start_min, start_max, listed_at,
     ) = row  # fmt: skip
     observation = None
     if status is not None:
@@ -347,6 +348,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
             None if usd_per_hour is None else Decimal(usd_per_hour),
             endpoint_url,
             model,
+            price_source,
         )
     source = AdapterSource(SourceKind(source_kind), source_reference)
     return Deployment(

@@ -250,6 +250,9 @@ MIGRATIONS: dict[str, str] = {
             PRIMARY KEY (platform, account)
         ) WITHOUT ROWID;
     """,
+    "where a price comes from": """
+        ALTER TABLE deployments ADD COLUMN price_source TEXT NOT NULL DEFAULT '';
+    """,
 }
 
 

@@ -411,7 +411,8 @@ def sums(deployments: Sequence[Deployment]) -> tuple[str, str]:
     unknown = len(deployments) - len(prices)
     if unknown == len(deployments):
         return UNKNOWN, "  what it costs is not known" if unknown == 1 else "  what they cost is not known"
-    return usd(sum(prices, Decimal(0))), f" and {unknown} of unknown price" if unknown else ""
+    about = "~" if any(d.is_guess for d in deployments) else ""
+    return about + usd(sum(prices, Decimal(0))), f" and {unknown} of unknown price" if unknown else ""
 
 
 def per_hour(sums: tuple[str, str]) -> str:

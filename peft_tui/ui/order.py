@@ -24,7 +24,6 @@ SORTS: Mapping[str, tuple[bool, Callable[[Deployment], Any]]] = {
     "platform": (False, lambda d: (d.platform, d.name.casefold())),
     "status": (False, lambda d: (_RANK[d.standing], d.condition.value, -since(d).timestamp())),
     "instances": (True, lambda d: d.observation.ready_instances if d.observation else None),
-    "cost": (True, lambda d: d.observation.usd_per_hour if d.observation else None),
     "hourly": (True, lambda d: d.observation.usd_per_hour if d.observation else None),
     "machine": (
         False,
@@ -39,6 +38,7 @@ FIGURE_SORTS: Mapping[str, tuple[bool, Callable[[Brief], Any]]] = {
     "requests": (True, lambda b: b.requests or None),
     "success": (False, lambda b: b.success_rate),
     "latency": (True, lambda b: b.p50_s),
+    "cost": (True, lambda b: b.cost_usd),
 }
 """The same for what was measured."""
 DOWNWARDS: Mapping[str, bool] = {key: first for key, (first, _) in (*SORTS.items(), *FIGURE_SORTS.items())}
@@ -62,8 +62,6 @@ def ordered(
 
 
 def _comparison(column: str, briefs: Mapping[str, Brief]) -> Callable[[Deployment], Any]:
-    if column == "cost":
-        return lambda d: (briefs[d.id].cost_usd if d.id in briefs else None) or SORTS[column][1](d)
     if column not in FIGURE_SORTS:
         return SORTS[column][1]
     value = FIGURE_SORTS[column][1]

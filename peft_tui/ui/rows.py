@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from peft_tui.services.figures import Brief
 
 WORTH_SAYING = Decimal("0.01")
-"""Of a cost so far; below it what an hour costs is of more use."""
+"""Of a cost so far; below it there is only that it is less."""
 UNKNOWN = "—"
 _DASH = Cell(UNKNOWN, "dim")
 _cell = lru_cache(maxsize=16_384)(Cell)
@@ -30,16 +30,16 @@ COLUMNS = (
     Column("name", "NAME", 14, grow=True, minimum=8, elide="middle", words="as it is called here"),
     Column("platform", "PLATFORM", 9, priority=1, words="whose cloud it runs in"),
     Column("status", "STATUS", 20, grow=True, minimum=14, words="and for how long"),
-    Column("instances", "INST", 4, "right", priority=3, words="ready of at most"),
-    Column("requests", "REQ", 6, "right", priority=4, words="sent from here or reported"),
-    Column("success", "OK%", 4, "right", priority=6, words="share that succeeded"),
-    Column("latency", "P50", 6, "right", priority=5, words="half of the answers came sooner"),
-    Column("cost", "COST", 8, "right", priority=2, words="so far, or per hour"),
-    Column("hourly", "$/H", 8, "right", priority=11, words="what it costs an hour now"),
-    Column("machine", "MACHINE", 18, priority=10, elide="middle", words="what it runs on"),
-    Column("made", "MADE", 5, "right", priority=9, words="how long ago it was made"),
-    Column("adapter", "ADAPTER", 20, priority=8, grow=True, elide="middle", words="what it serves"),
-    Column("base", "BASE MODEL", 24, priority=7, grow=True, elide="middle", words="on which base"),
+    Column("instances", "INST", 4, "right", priority=4, words="ready of at most"),
+    Column("requests", "REQ", 6, "right", priority=5, words="sent from here or reported"),
+    Column("success", "OK%", 4, "right", priority=7, words="share that succeeded"),
+    Column("latency", "P50", 6, "right", priority=6, words="half of the answers came sooner"),
+    Column("hourly", "$/H", 7, "right", priority=2, words="what it costs an hour now"),
+    Column("cost", "COST", 8, "right", priority=3, words="what it has cost so far"),
+    Column("machine", "MACHINE", 18, priority=11, elide="middle", words="what it runs on"),
+    Column("made", "MADE", 5, "right", priority=10, words="how long ago it was made"),
+    Column("adapter", "ADAPTER", 20, priority=9, grow=True, elide="middle", words="what it serves"),
+    Column("base", "BASE MODEL", 24, priority=8, grow=True, elide="middle", words="on which base"),
 )
 
 
@@ -58,18 +58,17 @@ def instances(deployment: Deployment) -> str:
 
 
 def hourly(deployment: Deployment) -> str:
-    """`$5.49/h` while it is known to bill, else unknown."""
+    """`$5.49` while it is known to bill, `~$0.81` where that is a guess, else unknown."""
     price = deployment.observation.usd_per_hour if deployment.observation else None
-    return f"{usd(price)}/h" if price else UNKNOWN
+    return f"{'~' if deployment.is_guess else ''}{usd(price)}" if price else UNKNOWN
 
 
-def cost(deployment: Deployment, brief: Brief | None) -> str:
-    """`$13.07` so far, `≥$13.07` where somebody looked away; while that says little, `$5.49/h`."""
-    if not brief or not brief.cost_usd:
-        return hourly(deployment)
-    per_hour = hourly(deployment)
-    if per_hour != UNKNOWN and (brief.cost_usd < WORTH_SAYING or not brief.cost_is_telling):
-        return per_hour
+def cost(brief: Brief | None) -> str:
+    """`$13.07` so far, `≥$13.07` where somebody looked away."""
+    if brief is None or brief.cost_usd is None or not (brief.cost_usd or brief.cost_is_complete):
+        return UNKNOWN
+    if 0 < brief.cost_usd < WORTH_SAYING:
+        return "<$0.01"
     return f"{'' if brief.cost_is_complete else '≥'}{usd(brief.cost_usd)}"
 
 
@@ -115,8 +114,8 @@ def table_row(
             _figure(f"{brief.requests:,}" if brief and brief.requests else UNKNOWN, quiet),
             _figure(success(brief), "bad" if brief and (brief.success_rate or 1) < 0.9 else quiet),
             _figure(took(brief.p50_s if brief else None).replace(" ", ""), quiet),
-            _figure(cost(deployment, brief), quiet),
             _figure(hourly(deployment), quiet),
+            _figure(cost(brief), quiet),
             _cell(_shown(machine(deployment), 60) or UNKNOWN, "dim"),
             _figure(age(max((now - deployment.created_at).total_seconds(), 0)), "dim"),
             adapter,

@@ -19,7 +19,7 @@ from peft_tui.domain.operation import (
     OperationStep,
     StepState,
 )
-from peft_tui.domain.status import GLYPHS, Condition, Status
+from peft_tui.domain.status import GLYPHS, Condition, Status, word_for
 from peft_tui.store.platforms import PlatformHealth
 
 STALE_SECONDS = 15
@@ -165,23 +165,11 @@ def status_text(deployment: Deployment, now: datetime) -> StatusText:
     return status
 
 
-def bills(deployment: Deployment) -> bool:
-    """Whether it costs money now, as far as anybody knows."""
-    seen = deployment.observation
-    if seen is None:
-        return deployment.operation is not None and deployment.operation.may_bill
-    if seen.billed_instances is not None:
-        return seen.billed_instances > 0
-    if seen.usd_per_hour is not None:
-        return seen.usd_per_hour > 0
-    return seen.status in (Status.ACTIVE, Status.DEPLOYING)
-
-
 def _changing(deployment: Deployment, operation: Operation, now: datetime) -> StatusText:
     """Something was asked of what exists: this is read before what the platform last said of it."""
     passed = paced((now - operation.created_at).total_seconds())
     word = VERBS[operation.kind]
-    if operation.kind in (OperationKind.STOP, OperationKind.DELETE) and bills(deployment):
+    if operation.kind in (OperationKind.STOP, OperationKind.DELETE) and deployment.bills:
         return StatusText("◐", f"{word}, still billing", passed, "warn", f"{word}, bills")
     return StatusText("◐", word, passed, "accent")
 
@@ -191,10 +179,10 @@ def _plain_status(deployment: Deployment, now: datetime) -> StatusText:
     glyph, word, tone = GLYPHS[status], status.value, _TONES[status]
     if deployment.condition in _TELLING:
         special, tone = _TELLING[deployment.condition]
-        glyph, word = special or glyph, deployment.condition.value
+        glyph, word = special or glyph, word_for(status, deployment.condition)
     passed = (now - since(deployment)).total_seconds()
     how_old = paced(passed) if is_moving(deployment) else age(passed)
-    if deployment.condition is Condition.STOPPING and bills(deployment):
+    if deployment.condition is Condition.STOPPING and deployment.bills:
         return StatusText(glyph, f"{word}, still billing", how_old, tone, f"{word}, bills")
     return StatusText(glyph, word, how_old, tone)
 

@@ -342,4 +342,4 @@ async def test_who_sent_them_is_told_apart_and_how_many_met_the_usual_targets(tm
 
 async def test_the_table_of_deployments_takes_its_figures_from_here(tmp_path: Path) -> None:
     async with drive(still_app(tmp_path, scene(busy)), size=(130, 30)) as at:
-        await at.sees(re.compile(r"support-bot .* 900 +9\d\.\d +3\d\dms +\$10\.98"))
+        await at.sees(re.compile(r"support-bot .* 900 +9\d\.\d +3\d\dms +\$5\.49 +\$10\.98"))

@@ -82,7 +82,7 @@ async def test_a_model_becomes_an_active_deployment_on_replicate(
         term.press("ctrl+n")
         await term.sees("[ Deploy ]")
         term.press("ctrl+s")
-        await refreshed_until(term, "tickets .*● active")
+        await refreshed_until(term, "tickets .*● ~active")
     assert await servers.made("replicate") == ["deployments"]
 
 

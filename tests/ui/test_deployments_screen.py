@@ -86,7 +86,7 @@ def backend_of(at: Driver) -> StillBackend:
 async def test_all_that_matters_is_seen_at_once(tmp_path: Path) -> None:
     async with at_home(still_app(tmp_path, populated)) as at:
         await at.sees("7 deployments 3 active 2 deploying 1 failed", "$12.93/h now", "live")
-        await at.sees("support-bot together ● active 2h 2/2 — $10.98/h")
+        await at.sees("support-bot together ● active 2h 2/2 $10.98")
         await at.sees("ticket-router together ◌ uploading 40%", "intents replicate ● asleep")
         await at.until(lambda: "enter open  n new  x stop  u update" in at.footer)
         assert at.footer.endswith("? help")

@@ -247,7 +247,7 @@ async def test_deleting_what_is_stopped_takes_a_word(tmp_path: Path) -> None:
 
 async def test_an_orphan_is_adopted(tmp_path: Path) -> None:
     async with at_home(tmp_path) as at:
-        await at.sees("! peft-x-1f3a9c2b together ● orphan, active", "$1.95/h")
+        await at.sees("! peft-x-1f3a9c2b together ● orphan, active", "$1.95")
         await at.press("j", "j", "j", "j")
         await at.selects("peft-x")
         await at.until(lambda: "a adopt" in at.footer)

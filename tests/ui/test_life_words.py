@@ -16,7 +16,7 @@ from peft_tui.ui.attention import Watch, notice
 from peft_tui.ui.filter import Filter
 from peft_tui.ui.marks import Marks
 from peft_tui.ui.session import View
-from peft_tui.ui.status import bills, status_text
+from peft_tui.ui.status import status_text
 from peft_tui.ui.troubles import MOST, Troubles
 from tests.seeds import NOON, made, observed
 
@@ -115,7 +115,7 @@ def test_a_stop_that_failed_is_told_with_what_it_still_is() -> None:
 def test_what_bills_is_what_the_platform_says_and_else_what_runs(
     deployment: Deployment, expected: bool
 ) -> None:
-    assert bills(deployment) is expected
+    assert deployment.bills is expected
 
 
 def test_the_filter_knows_orphans_and_what_is_under_way() -> None:

@@ -18,6 +18,7 @@ from peft_tui.domain.operation import (
     StepState,
 )
 from peft_tui.domain.status import Condition, Status
+from peft_tui.services.figures import Brief
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.ui.filter import Filter
 from peft_tui.ui.order import ordered
@@ -95,7 +96,7 @@ def text(lines: list[Line]) -> str:
         ),
         (Status.ACTIVE, {"condition": Condition.SCALING}, "◐ scaling 25m", "accent"),
         (Status.STOPPED, {"condition": Condition.GONE}, "◼ gone 25m", "dim"),
-        (Status.ACTIVE, {"condition": Condition.ASSUMED}, "● assumed 25m", "dim"),
+        (Status.ACTIVE, {"condition": Condition.ASSUMED}, "● ~active 25m", "dim"),
     ],
 )
 def test_a_status_is_glyph_and_word_and_age(
@@ -185,14 +186,37 @@ def test_until_its_next_change_a_row_is_the_same() -> None:
 
 def test_unknown_figures_are_dashes_and_never_zero() -> None:
     bare = made("bot")
-    for key in ("instances", "requests", "success", "latency", "cost"):
+    for key in ("instances", "requests", "success", "latency", "hourly", "cost"):
         assert cell(bare, key).text == "—"
     asleep = with_status(Status.ACTIVE, condition=Condition.ASLEEP, usd_per_hour=Decimal(0))
-    assert cell(asleep, "cost").text == "—"
+    assert cell(asleep, "hourly").text == "—"
 
 
-def test_what_bills_says_its_price_per_hour() -> None:
-    assert cell(with_status(Status.ACTIVE), "cost").text == "$5.49/h"
+def test_what_bills_says_its_price_per_hour_and_whether_that_is_a_guess() -> None:
+    assert cell(with_status(Status.ACTIVE), "hourly").text == "$5.49"
+    table = with_status(Status.ACTIVE, price_source="replicate.com/pricing, 2026-09-03")
+    assert cell(table, "hourly").text == "~$5.49"
+    tail = with_status(Status.ACTIVE, condition=Condition.ASSUMED)
+    assert cell(tail, "hourly").text == "~$5.49" and "~active" in cell(tail, "status").text
+
+
+@pytest.mark.parametrize(
+    ("usd", "complete", "said"),
+    [
+        ("13.07", True, "$13.07"),
+        ("13.07", False, "≥$13.07"),
+        ("0.004", True, "<$0.01"),
+        ("0", True, "$0.00"),
+        ("0", False, "—"),
+        (None, True, "—"),
+    ],
+)
+def test_what_it_cost_so_far_stands_in_a_column_of_its_own(
+    usd: str | None, complete: bool, said: str
+) -> None:
+    brief = Brief(0, None, None, Decimal(usd) if usd else None, complete, True)
+    row = table_row(with_status(Status.ACTIVE), NOON, brief=brief)
+    assert row.cells[[column.key for column in COLUMNS].index("cost")].text == said
 
 
 @pytest.mark.parametrize(
@@ -208,7 +232,7 @@ def test_foreign_text_cannot_leave_its_cell() -> None:
     assert all(c.text.isprintable() for c in row.cells)
 
 
-WIDE = {"hourly", "machine", "made"}
+WIDE = {"machine", "made"}
 """What only a wide terminal has room for."""
 
 
@@ -217,9 +241,9 @@ WIDE = {"hourly", "machine", "made"}
     [
         (200, set()),
         (160, WIDE - {"made"}),
-        (120, {"adapter", *WIDE}),
-        (79, {"adapter", "base", "success", "latency", *WIDE}),
-        (59, {"adapter", "base", "success", "latency", "requests", "instances", *WIDE}),
+        (120, {"adapter", "base", *WIDE}),
+        (79, {"adapter", "base", "success", "latency", "requests", *WIDE}),
+        (59, {"adapter", "base", "success", "latency", "requests", "instances", "cost", *WIDE}),
     ],
 )
 def test_columns_leave_by_priority(width: int, gone: set[str]) -> None:
@@ -239,8 +263,8 @@ def test_newest_first_and_by_column_with_unknown_last() -> None:
     dear = replace(with_status(Status.ACTIVE, usd_per_hour=Decimal(9)), id="dear")
     unknown = replace(made("unknown", minutes_ago=1), id="unknown")
     assert [d.id for d in ordered([cheap, unknown, dear], None)][0] == "unknown"
-    assert [d.id for d in ordered([cheap, unknown, dear], ("cost", True))] == ["dear", "cheap", "unknown"]
-    assert [d.id for d in ordered([dear, unknown, cheap], ("cost", False))] == ["cheap", "dear", "unknown"]
+    assert [d.id for d in ordered([cheap, unknown, dear], ("hourly", True))] == ["dear", "cheap", "unknown"]
+    assert [d.id for d in ordered([dear, unknown, cheap], ("hourly", False))] == ["cheap", "dear", "unknown"]
 
 
 @pytest.mark.parametrize(

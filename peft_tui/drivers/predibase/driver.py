@@ -38,7 +38,7 @@ from peft_tui.drivers.predibase.wire import (
     ReposAnswer,
     Whoami,
 )
-from peft_tui.drivers.prices import price_table
+from peft_tui.drivers.prices import cited, price_table
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.transport import Transport
 from peft_tui.drivers.wire import moment, parse, parse_all, parse_page
@@ -334,6 +334,7 @@ class PredibaseDriver:
             price.usd_per_hour if price else None,
             f"{self.serving_url}{_serving_path(tenant, deployment.name)}",
             notes.adapter_of(deployment).id,
+            cited(price),
         )
 
     def _remote(self, deployment: Deployment, observation: Observation) -> RemoteDeployment:

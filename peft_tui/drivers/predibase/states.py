@@ -25,6 +25,7 @@ def observe(
     usd_per_instance_hour: Decimal | None,
     endpoint_url: str,
     model: str,
+    price_source: str = "",
 ) -> Observation:
     """What the list says of one deployment."""
     word = deployment.status.lower()
@@ -49,6 +50,7 @@ def observe(
         usd_per_hour=cost,
         endpoint_url=endpoint_url,
         model=model,
+        price_source=price_source if cost else "",
     )
 
 
@@ -74,6 +76,7 @@ def attached(note: Note, carrier: Observation | None, now: datetime) -> Observat
         reason=reason,
         billed_instances=0,
         usd_per_hour=Decimal(0),
+        price_source="",
         instance_type=f"{ON}{note.carrier}",
         model=note.adapter.id,
     )

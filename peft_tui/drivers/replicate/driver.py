@@ -25,6 +25,7 @@ from peft_tui.domain.reported import Report
 from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.network import Network
+from peft_tui.drivers.prices import cited
 from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
 from peft_tui.drivers.replicate import figures, inference, states
 from peft_tui.drivers.replicate.api import ReplicateApi
@@ -180,8 +181,8 @@ class ReplicateDriver:
         low = configuration.min_instances or 0
         billed: int | None = 0 if status is Status.STOPPED else low
         if billed == 0 and condition is Condition.ASSUMED:
-            # Nothing says whether an instance is still warm.
-            billed = None
+            # Nothing says whether an instance is still warm; just after a request it is rather taken to bill.
+            billed = 1 if word == states.SERVED else None
         elif billed == 0 and status in (Status.ACTIVE, Status.DEPLOYING) and condition is Condition.NONE:
             # At work or warm: at least one instance, and the platform does not say how many more.
             billed = 1
@@ -199,6 +200,7 @@ class ReplicateDriver:
             usd_per_hour=_cost(price, billed),
             endpoint_url=f"{self.api.url}/v1/deployments/{deployment.owner}/{deployment.name}/predictions",
             model=f"{deployment.owner}/{deployment.name}",
+            price_source=cited(price) if billed else "",
         )
         return RemoteDeployment(
             f"{deployment.owner}/{deployment.name}",

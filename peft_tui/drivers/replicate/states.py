@@ -18,6 +18,8 @@ IDLE_TAIL = timedelta(minutes=5)
 BOOT_TIME = timedelta(minutes=10)
 """The platform's default limit for setting up."""
 QUEUE_TIME = timedelta(seconds=2)
+SERVED = "served"
+STAYS_WARM = "it served a moment ago; how long it stays warm after that, and bills, Replicate does not say"
 SETUP_WORDS = ("setup", "boot")
 
 
@@ -43,7 +45,9 @@ def derive(
         return Status.ACTIVE, Condition.NONE, "processing", ""
     last = max((moment(p.completed_at) or moment(p.created_at) or now for p in served), default=None)
     if last is not None and now - last < IDLE_TAIL:
-        return Status.ACTIVE, Condition.NONE, "served", ""
+        if low == 0:
+            return Status.ACTIVE, Condition.ASSUMED, SERVED, STAYS_WARM
+        return Status.ACTIVE, Condition.NONE, SERVED, ""
     waiting = [p for p in seen if p.status == "starting"]
     if any(now - (moment(p.created_at) or now) >= QUEUE_TIME for p in waiting):
         return Status.DEPLOYING, Condition.NONE, "starting", "a request is waiting for an instance to boot"

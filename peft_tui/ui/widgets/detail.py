@@ -10,13 +10,13 @@ from typing import Any
 from peft_tui.domain.ages import span
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import PeftTuiError
-from peft_tui.domain.money import usd
+from peft_tui.domain.money import per_hour, usd
 from peft_tui.domain.operation import Operation, OperationKind, OperationState
-from peft_tui.domain.status import Condition
+from peft_tui.domain.status import Condition, word_for
 from peft_tui.store.deployments import HistoryLine
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN, instances
-from peft_tui.ui.status import ORIGIN_WORDS, bills, paced, staleness, status_text
+from peft_tui.ui.status import ORIGIN_WORDS, paced, staleness, status_text
 from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.operations import LABEL, operation_words, running_lines, step_lines
@@ -133,7 +133,8 @@ def facts_of(subject: Subject) -> dict[str, str]:
     if observation is not None:
         machine = observation.instance_type or machine
         if observation.usd_per_hour is not None:
-            price = f"{usd(observation.usd_per_hour)}/h now, estimated"
+            price = f"{per_hour(observation.usd_per_hour, deployment.is_guess)} now"
+            price += f", at the price of {observation.price_source}" if observation.price_source else ""
         low, high = observation.min_instances, observation.max_instances
         counts = instances(deployment)
         if counts != UNKNOWN:
@@ -174,7 +175,7 @@ def urgent_lines(subject: Subject, width: int, limit: int = 3) -> list[Line]:
     deployment = subject.deployment
     operation = deployment.operation
     lines: list[Line] = []
-    if operation is not None and not operation.state.ended and operation.kind in _ASKED and bills(deployment):
+    if operation is not None and not operation.state.ended and operation.kind in _ASKED and deployment.bills:
         passed = paced((subject.now - operation.created_at).total_seconds())
         price = deployment.observation.usd_per_hour if deployment.observation else None
         costs = f"it bills {usd(price)}/h" if price else "it bills"
@@ -231,7 +232,7 @@ def _history_line(subject: Subject, width: int) -> Line:
             turns.append(line)
     kept: list[str] = []
     for line in reversed(turns):
-        word = line.condition.value or line.status.value
+        word = word_for(line.status, line.condition)
         text = f"{clock_words(line.observed_at, subject.now, subject.zone)} {word}"
         if len(" → ".join([text, *kept])) > width:
             break
@@ -247,7 +248,7 @@ def history_lines(
     lines: list[Line] = []
     until: datetime | None = None
     for entry in reversed(history):
-        word = entry.condition.value or entry.status.value
+        word = word_for(entry.status, entry.condition)
         lasted = span((until - entry.observed_at).total_seconds()) if until else ""
         until = entry.observed_at
         said = " ".join(

@@ -33,7 +33,8 @@ def header(summary: Summary, width: int) -> Line:
         if unpriced and not summary.usd_per_hour:
             money = f"{summary.unpriced} unpriced "
         else:
-            money = f"{usd(summary.usd_per_hour)}{per_hour.rstrip()}{unpriced} "
+            about = "~" if summary.is_guess else ""
+            money = f"{about}{usd(summary.usd_per_hour)}{per_hour.rstrip()}{unpriced} "
         right = (Cell(money, "strong" if bills else "dim"),)
         if width_of(left) + 1 + width_of(right) <= width:
             break

@@ -17,7 +17,7 @@ from textual.containers import Horizontal
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
-from peft_tui.domain.money import usd
+from peft_tui.domain.money import per_hour
 from peft_tui.drivers import capabilities
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
@@ -197,7 +197,8 @@ class DeploymentScreen(LifeScreen):
         if self._removed:
             return (Cell(deployment.name, "strong"), Cell("  deleted: nothing of it is left", "dim"))
         seen = deployment.observation
-        price = usd(seen.usd_per_hour) + "/h now" if seen and seen.usd_per_hour is not None else ""
+        known = seen is not None and seen.usd_per_hour is not None
+        price = per_hour(seen.usd_per_hour, deployment.is_guess) + " now" if seen and known else ""
         right = (Cell(price, "strong" if seen and seen.usd_per_hour else "dim"),) if price else ()
         return spread(title_line(self._known.subject, width - width_of(right) - 2), right, width)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.money import usd
+from peft_tui.domain.money import per_hour as price_of
 from peft_tui.domain.operation import OperationKind
-from peft_tui.domain.status import Condition, Status
+from peft_tui.domain.status import Condition, Status, word_for
 from peft_tui.text import clean_line
 from peft_tui.ui.life import per_hour
 from peft_tui.ui.status import VERBS
@@ -178,10 +178,10 @@ def _to_type(kind: OperationKind, deployments: Sequence[Deployment], traffic: Ma
 def _named(deployments: Sequence[Deployment]) -> list[Fact]:
     facts = []
     for deployment in deployments[:MOST_NAMES]:
-        price = deployment.usd_per_hour
-        costs = f"{usd(price)}/h" if price is not None else "—"
+        costs = price_of(deployment.usd_per_hour, deployment.is_guess)
         name, platform = clean_line(deployment.name, 60), clean_line(deployment.platform, 40)
-        facts.append(Fact("which", f"{name} · {platform} · {deployment.status.value} · {costs}"))
+        word = word_for(deployment.status, deployment.condition)
+        facts.append(Fact("which", f"{name} · {platform} · {word} · {costs}"))
     if more := max(len(deployments) - MOST_NAMES, 0):
         facts.append(Fact("which", f"and {more} more", "dim"))
     return facts

@@ -20,6 +20,7 @@ from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.metrics import Course
 from peft_tui.domain.money import Price
+from peft_tui.domain.status import word_for
 from peft_tui.services.figures import SPANS, Window
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
@@ -186,7 +187,7 @@ class MetricsScreen(Screen[None]):
         now = self._backend.clock.now()
         width = self._lines("metrics-head").width or self.size.width
         seen = self._deployment.observation
-        state = (Cell(seen.condition or seen.status if seen else "not seen yet", "dim"), Cell(" "))
+        state = (Cell(word_for(seen.status, seen.condition) if seen else "not seen yet", "dim"), Cell(" "))
         self._lines("metrics-head").show([words.head(self._deployment, state, width)])
         course = self._course
         window = ""
