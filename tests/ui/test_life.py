@@ -305,7 +305,7 @@ async def test_what_is_gone_at_the_platform_is_taken_off_the_list(tmp_path: Path
         await at.press("j" if not at.selected.split()[1] == "old" else "k")
         await at.selects("old")
         await at.press("D")
-        await at.sees("Delete old on together?", "Nothing of it is left at the platform; it is taken off")
+        await at.sees("Delete old on together?", "It does not run at the platform any more; it is taken off")
         assert not at.shows("Type old")
         await at.press("y")
         await at.gone("old together")
