@@ -20,7 +20,7 @@ DOING = {
     OperationKind.STOP: "stopping",
     OperationKind.START: "starting",
     OperationKind.DELETE: "deleting",
-    OperationKind.ROLLBACK: "going back with",
+    OperationKind.ROLLBACK: "rolling back",
 }
 SANDBOX = "That is the sandbox's own bill: nobody pays it. Its world is kept, and its time goes on."
 
