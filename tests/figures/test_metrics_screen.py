@@ -53,6 +53,26 @@ async def busy(store: Store, id: str) -> None:
     await record(store, load(id, 900, hours=1, failing=0.02, cold=0.004, seed=3))
 
 
+async def one(store: Store, id: str) -> None:
+    await record(store, [exchange(id, NOON - timedelta(minutes=20))])
+
+
+async def mixed(store: Store, id: str) -> None:
+    """Calls of 200 ms, and a boot of a minute among them."""
+    calls = [
+        exchange(id, NOON - timedelta(seconds=s), 0.2 + (s % 7) / 100, first_text_s=0.1)
+        for s in range(10, 3000, 20)
+    ]
+    boot = exchange(id, NOON - timedelta(minutes=30), 61.0, first_text_s=60.5, cold=True)
+    await record(store, [*calls, boot])
+
+
+async def gap(store: Store, id: str) -> None:
+    early = load(id, 200, end=NOON - timedelta(minutes=40), hours=0.3, failing=0)
+    late = load(id, 200, hours=0.3, failing=0)
+    await record(store, [*early, *late])
+
+
 async def opened(at: Driver, name: str = "support-bot") -> None:
     await at.sees(f"▸ {name}")
     await at.press("m")
@@ -81,23 +101,12 @@ async def test_without_a_request_it_says_so_and_still_what_it_cost(tmp_path: Pat
 
 
 async def test_one_request_is_a_point_and_its_percentiles_are_said_to_need_more(tmp_path: Path) -> None:
-    async def one(store: Store, id: str) -> None:
-        await record(store, [exchange(id, NOON - timedelta(minutes=20))])
-
     async with drive(still_app(tmp_path, scene(one))) as at:
         await opened(at)
         await at.sees("P95 ≥ 400 ms (needs 72)", "•", "P95 needs 20 in each")
 
 
 async def test_a_cold_start_of_a_minute_leaves_the_calls_of_200_ms_readable(tmp_path: Path) -> None:
-    async def mixed(store: Store, id: str) -> None:
-        calls = [
-            exchange(id, NOON - timedelta(seconds=s), 0.2 + (s % 7) / 100, first_text_s=0.1)
-            for s in range(10, 3000, 20)
-        ]
-        boot = exchange(id, NOON - timedelta(minutes=30), 61.0, first_text_s=60.5, cold=True)
-        await record(store, [*calls, boot])
-
     async with drive(still_app(tmp_path, scene(mixed))) as at:
         await opened(at)
         await at.sees("cold up to 1m01s, off the scale", "cold 1 × 1m01s", "P99 ≥ 259 ms")
@@ -108,11 +117,6 @@ async def test_a_cold_start_of_a_minute_leaves_the_calls_of_200_ms_readable(tmp_
 
 
 async def test_a_gap_is_a_gap_and_not_a_line(tmp_path: Path) -> None:
-    async def gap(store: Store, id: str) -> None:
-        early = load(id, 200, end=NOON - timedelta(minutes=40), hours=0.3, failing=0)
-        late = load(id, 200, hours=0.3, failing=0)
-        await record(store, [*early, *late])
-
     async with drive(still_app(tmp_path, scene(gap))) as at:
         await opened(at)
         lines = at.app.screen.query_one("#chart-latency", Lines).lines[1:-1]

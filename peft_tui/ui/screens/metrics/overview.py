@@ -189,7 +189,10 @@ class OverviewScreen(Screen[None]):
             Cell(total, "strong"),
             Cell(f"  {unsaid} of unknown cost " if unsaid else " ", "dim"),
         )
-        left = (Cell(" metrics", "strong"), Cell(f" · {len(self._found)} deployments", "dim"))
+        left = (
+            Cell(" metrics", "strong"),
+            Cell(f" · {len(self._found)} deployment{'' if len(self._found) == 1 else 's'}", "dim"),
+        )
         self.query_one("#overview-head", Lines).show([spread(left, right, width)])
         title = next(column.title for column in COLUMNS if column.key == self._sort[0])
         fresh = (Cell("live", "good"),) if self._loaded else (Cell("reading", "accent"),)

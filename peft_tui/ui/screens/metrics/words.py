@@ -100,7 +100,8 @@ def _latency(figures: Figures, width: int) -> list[Line]:
         parts.append((Cell(f"avg {took(mean)}"),))
     parts += percentiles(tally.latency, (0.5, 0.95, 0.99))
     left_out = f", {tally.failed:,} failed left out" if tally.failed else ""
-    parts.append((Cell(f"of {tally.latency.count:,} warm{left_out}", "dim"),))
+    warm = f"of {tally.latency.count:,} warm{left_out}" if tally.latency.count or left_out else "—"
+    parts.append((Cell(warm, "dim"),))
     lines = _flowed("latency", parts, width)
     parts = percentiles(tally.first_text, (0.5, 0.95)) or [(Cell("—", "dim"),)]
     if (pace := tally.speed.value_at(0.5)) is not None:
