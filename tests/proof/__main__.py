@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--scene", action="append", choices=SCENES)
     parser.add_argument("--fault", action="append", choices=FAULTS)
     parser.add_argument("--step", type=int, default=1, help="disturb every Nth call only (1: each)")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of kills and lives (1)")
     parser.add_argument("--runs", type=int, default=200, help="of kills, and of lives (200)")
     args = parser.parse_args()
     logging.disable(logging.CRITICAL)
@@ -40,7 +40,7 @@ def main() -> int:
             total.add(found)
         if args.only in (None, "lives"):
             began = time.monotonic()
-            found = random_lives(SCENES[name], args.runs, steps=25)
+            found = random_lives(SCENES[name], args.runs, 25, args.seed)
             report(f"lives, {name}", found, began)
             total.add(found)
     if args.only in (None, "crowd"):

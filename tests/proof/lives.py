@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -175,9 +175,15 @@ class Lives(RuleBasedStateMachine):
         assert wrong == []
 
 
-def random_lives(scene: Scene, runs: int, steps: int) -> Figures:
-    """`runs` lives of `steps` steps each; the first that goes wrong is made as short as it can be."""
+def random_lives(scene: Scene, runs: int, steps: int, chance: int | None = None) -> Figures:
+    """`runs` lives of `steps` steps each; the first that goes wrong is made as short as it can be.
+
+    Args:
+        chance: which lives; the same for the same number. None: always those that the suite knows.
+    """
     machine = type("LivesOfOne", (Lives,), {"scene": scene, "figures": Figures()})
+    if chance is not None:
+        machine = seed(chance)(machine)
     chosen = settings(
         max_examples=runs,
         stateful_step_count=steps,
