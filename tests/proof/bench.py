@@ -28,6 +28,7 @@ BEFORE = {
     OperationKind.UPDATE: (OperationKind.CREATE,),
     OperationKind.DELETE: (OperationKind.CREATE,),
     OperationKind.START: (OperationKind.CREATE, OperationKind.STOP),
+    OperationKind.ROLLBACK: (OperationKind.CREATE, OperationKind.UPDATE),
 }
 """What was done before, so that it can be done."""
 
@@ -75,6 +76,8 @@ class Case:
                 await life.update(self.deployment_id, scene.update)
             case OperationKind.DELETE:
                 await life.delete(self.deployment_id)
+            case OperationKind.ROLLBACK:
+                await life.rollback(self.deployment_id, 1)
         self.asked_for = len(self.lived.sandbox.world.data.requests)
 
     async def work(self, until: Callable[[], bool] = lambda: False) -> Operation:

@@ -75,6 +75,8 @@ class Windows:
                 await life.start(found.id)
             case OperationKind.UPDATE:
                 await life.update(found.id, self.scene.update)
+            case OperationKind.ROLLBACK:
+                await life.rollback(found.id, 1)
             case _:
                 await life.delete(found.id)
 

@@ -25,9 +25,8 @@ class Scene:
 
     @property
     def kinds(self) -> tuple[OperationKind, ...]:
-        """What can be done to it, its create included; to go back takes another version to go back to."""
-        verbs = capabilities(self.platform).verbs
-        return (OperationKind.CREATE, *(kind for kind in verbs if kind is not OperationKind.ROLLBACK))
+        """What can be done to it, its create included."""
+        return (OperationKind.CREATE, *capabilities(self.platform).verbs)
 
 
 H100 = {"instance_type": "1xnvidia-h100-80gb"}
@@ -38,7 +37,8 @@ SCENES: dict[str, Scene] = {
     "together hub": Scene("together", lambda _: hub("acme/support-r16"), H100),
     "replicate": Scene("replicate", lambda _: at_platform("acme/llm-support"), L40S),
     "replicate import": Scene("replicate", lambda _: hub("acme/llm-support-merged"), L40S),
-    "modal": Scene("modal", directory, MODAL, remakes=True),
+    # Of its update a part is live and a part a new version, which is what a rollback needs.
+    "modal": Scene("modal", directory, MODAL, {"max_instances": "2", "context_length": "4096"}, remakes=True),
     "predibase": Scene(
         "predibase", directory, {"instance_type": "a10_24gb_100", "min_instances": 1}, remakes=True
     ),
