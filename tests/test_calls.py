@@ -87,3 +87,8 @@ async def test_they_are_shown_as_they_happen(tmp_path: Path, monkeypatch: pytest
         await at.gone("/v1/list")
         await at.press("f", "c")
         await at.sees("1 changing", "/v1/stop")
+
+
+def test_what_is_handed_in_is_written_into_although_it_is_still_empty() -> None:
+    calls = Calls(VirtualClock())
+    assert Network(VirtualClock(), calls).calls is calls

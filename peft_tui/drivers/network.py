@@ -50,7 +50,7 @@ class Network:
 
     def __init__(self, clock: Clock, calls: Calls | None = None) -> None:
         self.clock = clock
-        self.calls = calls or Calls(clock)
+        self.calls = calls if calls is not None else Calls(clock)
         self._hosts: dict[str, Host] = {}
         self._client: httpx.AsyncClient | None = None
         self._pool: Pool | None = None
