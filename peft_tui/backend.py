@@ -59,7 +59,7 @@ class Backend:
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
         store.looked_every = timedelta(seconds=self.config.refresh_seconds)
-        self.deployments = DeploymentService(store, clock, trouble)
+        self.deployments = DeploymentService(store, clock, trouble, looks_only=self.config.read_only)
         self.lookups = Lookups(store)
         self._directory = directory
         self._crew: Crew | None = None
@@ -89,7 +89,7 @@ class Backend:
         """The verbs on deployments that exist. It knows what is offered: the first frame goes without."""
         from peft_tui.services.life import LifeService
 
-        return LifeService(self.store, self.clock)
+        return LifeService(self.store, self.clock, looks_only=self.config.read_only)
 
     @classmethod
     async def open(
@@ -205,6 +205,7 @@ class Backend:
             self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
             self._crew.period = float(self.config.refresh_seconds)
             self._crew.keep_days = self.config.keep_days
+            self._crew.looks_only = self.config.read_only
             self.prompts.endpoints = self._crew.inference
         return self._crew
 

@@ -41,6 +41,9 @@ class Config:
     keymap: Mapping[str, str] = field(default_factory=dict)
     """Keys of your own, by the name of what they do: "deployments.new" = "n,f2". The help (?) shows what is
     in force; peft-tui config lists all names."""
+    read_only: bool = False
+    """Look only: nothing is deployed, changed, stopped or deleted from here, and what another window asked
+    for is left to that. Prompts can be sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ from peft_tui.cli import output
 from peft_tui.config import Config
 from peft_tui.config import load as load_settings
 from peft_tui.domain.adapter import SourceKind
-from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError, read_only
 from peft_tui.drivers import PLATFORMS
 from peft_tui.embedded import EmbeddedSandbox
 from peft_tui.logs import log_to
@@ -87,10 +88,14 @@ def _parse(words: list[str]) -> argparse.Namespace:
         action="store_true",
         help="on local servers that behave like the platforms; needs no account",
     )
+    parser.add_argument(
+        "--read-only", action="store_true", help="look only: nothing is deployed, changed, stopped or deleted"
+    )
     if command in COMMANDS:
         _add_commands(parser, command)
         return parser.parse_args(words)
-    parser.usage = "peft-tui [-h] [--version] [--sandbox] [ADAPTER]\n       peft-tui COMMAND … --help"
+    flags = "[-h] [--version] [--sandbox] [--read-only]"
+    parser.usage = f"peft-tui {flags} [ADAPTER]\n       peft-tui COMMAND … --help"
     parser.add_argument(
         "adapter", nargs="?", metavar="ADAPTER", help="a directory or Hugging Face id: opens the wizard on it"
     )
@@ -212,6 +217,10 @@ def _run(args: argparse.Namespace, damages: Sequence[Damage] = ()) -> int:
         return run(args)
     directory = data_dir() / "sandbox" if args.sandbox else data_dir()
     settings = load_settings(config_dir(), os.environ)
+    if args.read_only:
+        settings = replace(settings, config=replace(settings.config, read_only=True))
+    if settings.config.read_only and args.command in ("deploy", *LIFE_HELP):
+        raise read_only()
     log_to(directory, settings.config.log_level)
     if args.command == "config":
         from peft_tui.cli.configuration import configuration

@@ -112,6 +112,14 @@ class NotPossible(Conflict):
     exit_status = 1
 
 
+READ_ONLY = "This is read-only: nothing is changed from here."
+
+
+def read_only() -> NotPossible:
+    """The refusal of everything that would change something at a platform."""
+    return NotPossible(READ_ONLY, hint="Start it without --read-only, and without read_only in config.toml.")
+
+
 class NotLikeThis(NotPossible):
     """What was asked for has to be worded otherwise: a name that is taken, or that several have."""
 

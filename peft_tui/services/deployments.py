@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment, Origin, remote_name, unmarked
-from peft_tui.domain.errors import ConfigurationInvalid, NotFound, NotLikeThis, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound, NotLikeThis, PeftTuiError, read_only
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
@@ -42,11 +42,14 @@ class Summary:
 class DeploymentService:
     """The verbs on deployments."""
 
-    def __init__(self, store: Store, clock: Clock, trouble: PeftTuiError | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, trouble: PeftTuiError | None = None, *, looks_only: bool = False
+    ) -> None:
         """`trouble` is why the store is none that lasts: then nothing that bills is begun."""
         self._store = store
         self._clock = clock
         self._trouble = trouble
+        self._looks_only = looks_only
 
     async def problems(self, spec: DeploymentSpec, instead_of: str = "") -> dict[str, str]:
         """What cannot be, by field (`name`, `source`, or a setting's key); empty when it can be asked for."""
@@ -77,6 +80,8 @@ class DeploymentService:
         Raises:
             ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
         """
+        if self._looks_only:
+            raise read_only()
         if self._trouble is not None:
             raise ConfigurationInvalid(
                 f"Nothing is deployed while the store cannot be used: {self._trouble.message}",

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import NotFound, NotLikeThis, NotPossible
+from peft_tui.domain.errors import NotFound, NotLikeThis, NotPossible, read_only
 from peft_tui.domain.offers import PlannedStep, planned
 from peft_tui.domain.operation import (
     VERSION,
@@ -42,7 +42,8 @@ class LifeService:
     Each is refused with a sentence when it is not possible now; `services.reasons.why_not` tells it before.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, looks_only: bool = False) -> None:
+        self._looks_only = looks_only
         self._store = store
         self._clock = clock
 
@@ -93,6 +94,7 @@ class LifeService:
         Args:
             name: what it is called here; its name at the platform when empty.
         """
+        self._check()
         async with self._store.database.transaction(durable=True) as transaction:
             found = await self._read(deployment_id)
             if reason := why_not_adopt(found):
@@ -118,6 +120,7 @@ class LifeService:
         A create is undone: the operation that does it is returned. A start is stopped. An update is left as
         far as it came. Once a stop was sent there is nothing to give up; a delete can be until it is sent.
         """
+        self._check()
         operation = await self._store.operations.get(operation_id)
         if operation is None:
             raise NotFound("There is no such operation.")
@@ -137,6 +140,10 @@ class LifeService:
             await self._give_up(transaction, current, self._clock.now())
         return await self._operation(operation_id)
 
+    def _check(self) -> None:
+        if self._looks_only:
+            raise read_only()
+
     async def _intend(
         self,
         deployment_id: str,
@@ -145,6 +152,7 @@ class LifeService:
         typed: Mapping[str, str] | None = None,
     ) -> Operation:
         """Write the intent, under the lock that no other window can hold meanwhile."""
+        self._check()
         now = self._clock.now()
         store = self._store
         async with store.database.transaction(durable=True) as transaction:

@@ -18,7 +18,7 @@ from textual.screen import Screen
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.errors import READ_ONLY, PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import OperationKind
 from peft_tui.store import StoreError
@@ -53,6 +53,8 @@ LATELY = timedelta(minutes=15)
 """A deployment that was asked something within this time is one that somebody relies on."""
 GREYED = (*(verb.value for verb in Verb), "again")
 """The actions that come and go with what is chosen."""
+CHANGING = frozenset({"new", "again", *(verb.value for verb in Verb)})
+"""Actions that change something at a platform, or here what is managed."""
 _VERBS = {verb.value: verb for verb in Verb}
 
 LIFE_BINDINGS: list[BindingType] = [
@@ -99,8 +101,10 @@ class LifeScreen(Screen[str | None]):
             return "" if len(self.app.troubles) else "Nothing went wrong in this session."
         if action == "copy":
             return "" if self.chosen else "No deployment is chosen."
-        if action == "again":
+        if action == "again" and not self._backend.config.read_only:
             return self._why_not_again()
+        if self._backend.config.read_only and action in CHANGING:
+            return READ_ONLY
         verb = _VERBS.get(action)
         # What a platform can do is in its declaration, which the first frame does without.
         if verb is None or not self.app.ready:
@@ -124,7 +128,7 @@ class LifeScreen(Screen[str | None]):
 
     def action_again(self) -> None:
         """Its answers in the wizard."""
-        if refusal := self._why_not_again():
+        if refusal := self.refusal("again"):
             self._say(refusal)
         elif self.chosen is not None:
             from peft_tui.ui.screens.wizard import WizardScreen
@@ -219,6 +223,9 @@ class LifeScreen(Screen[str | None]):
     async def _carry_out(self, verb: Verb) -> None:
         from peft_tui.ui.screens.dialogs import RowOutcome
 
+        if refusal := self.refusal(verb.value) if self._backend.config.read_only else "":
+            self._say(refusal)
+            return
         targets = self.targets()
         reasons = {deployment.id: why_not(verb, deployment) for deployment in targets}
         able = [deployment for deployment in targets if not reasons[deployment.id]]

@@ -51,6 +51,8 @@ class Crew:
         self._network = Network(clock, self.calls)
         self.period = PERIOD_SECONDS
         """Between two looks at a platform; taken up when its loop starts."""
+        self.looks_only = False
+        """Carry nothing out, and keep no other process from it."""
         self.keep_days = 90
         """How long single requests are kept."""
         self._drivers: dict[str, Driver] = {}
@@ -199,6 +201,8 @@ class Crew:
             PeftTuiError: there are no credentials, or they cannot be used.
         """
         driver = self.driver(platform)
+        if self.looks_only:
+            await self._only_look(platform)
         refresh = Refresh(platform, driver, self._store, self._clock)
         account = await self._find_account(platform, refresh)
         duty = Duty(self._directory, platform, account)
@@ -219,6 +223,15 @@ class Crew:
                 group.create_task(reporting.run())
         finally:
             duty.leave()
+
+    async def _only_look(self, platform: str) -> None:
+        """For ever. The duty is given back after each look: what another window asks for needs a hand."""
+        looking = Loop(partial(self._refresh_once, platform, False), self.period, self._clock)
+        reporting = Loop(partial(self._refresh_once, platform, True), FIGURES_SECONDS, self._clock)
+        self._loops[platform], self._reporting[platform] = looking, reporting
+        async with asyncio.TaskGroup() as group:
+            group.create_task(looking.run())
+            group.create_task(reporting.run())
 
     async def _find_account(self, platform: str, refresh: Refresh) -> str:
         """Whose key it is, asked until it is answered: who works for which account is told by it."""

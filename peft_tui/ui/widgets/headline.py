@@ -12,7 +12,7 @@ from peft_tui.ui.widgets.lines import Line, shortened, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 
 
-def header(summary: Summary, width: int) -> Line:
+def header(summary: Summary, width: int, *, read_only: bool = False) -> Line:
     """` peft-tui  7 deployments  3 active  2 deploying  1 failed      $4.29/h now`, the longest that fits."""
     forms = (
         (" peft-tui  ", " deployments", " deployment", " active", " deploying", " failed", "/h now "),
@@ -23,6 +23,7 @@ def header(summary: Summary, width: int) -> Line:
     for name, many, one, active, deploying, failed, per_hour in forms:
         left = (
             Cell(name, "strong"),
+            *((Cell("read only", "warn"), Cell("  ")) if read_only else ()),
             Cell(f"{summary.total}{one if summary.total == 1 else many}"),
             *_count(summary.active, active, "good"),
             *_count(summary.deploying, deploying, "accent"),

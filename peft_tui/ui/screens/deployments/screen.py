@@ -279,7 +279,8 @@ class DeploymentsScreen(LifeScreen):
             self._table.focus()
         elif not self._listing.shown and self.focused is self._table:
             self.set_focus(None)
-        self._header.show([header(self._listing.summary(), self._header.width)])
+        summary, looks_only = self._listing.summary(), self._backend.config.read_only
+        self._header.show([header(summary, self._header.width, read_only=looks_only)])
         self._draw_state()
         if self._loaded and not self._listing.shown:
             sought = self._listing.sought if self._listing.deployments else None
@@ -365,7 +366,10 @@ class DeploymentsScreen(LifeScreen):
         return bool(self._listing.deployments) or not mine or action in _WITHOUT_ROWS
 
     def action_new(self) -> None:
-        self.open_wizard()
+        if refusal := self.refusal("new"):
+            self._say(refusal)
+        else:
+            self.open_wizard()
 
     def open_wizard(self, adapter: str | None = None) -> None:
         """Ask for a new deployment; the cursor goes to it. In the sandbox as soon as that stands."""
