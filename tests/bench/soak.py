@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -33,6 +34,10 @@ MEMORY_GOAL = 1.03
 """What the second half may have over the first: the allocator's own noise."""
 
 
+SPARE = 2
+"""Connections that one moment needs more than another."""
+
+
 class Look(NamedTuple):
     """The process at one moment."""
 
@@ -42,6 +47,8 @@ class Look(NamedTuple):
     threads: int
     cpu_s: float
     bytes_written: int
+    kinds: dict[str, int]
+    """Open files by what they are: a socket, a pipe, a name."""
 
 
 def look(term: Terminal, minute: int) -> Look:
@@ -56,7 +63,15 @@ def look(term: Terminal, minute: int) -> Look:
         int(status["Threads"]),
         sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"),
         term.bytes_written,
+        dict(Counter(_kind(proc / "fd" / number) for number in os.listdir(proc / "fd"))),
     )
+
+
+def _kind(link: Path) -> str:
+    try:
+        return os.path.basename(os.readlink(link)).partition(":")[0]
+    except OSError:
+        return "closed meanwhile"
 
 
 def grown(looks: Sequence[Look]) -> list[str]:
@@ -69,8 +84,8 @@ def grown(looks: Sequence[Look]) -> list[str]:
         complaints.append(f"memory grew from {before / 1024:.1f} to {after / 1024:.1f} MB")
     for name in ("open_files", "threads"):
         most_before, most_after = (max(getattr(seen, name) for seen in half) for half in (first, second))
-        if most_after > most_before:
-            complaints.append(f"{name} grew from {most_before} to {most_after}")
+        if most_after > most_before + SPARE:
+            complaints.append(f"{name} grew from {most_before} to {most_after}: {looks[-1].kinds}")
     return complaints
 
 
@@ -101,7 +116,7 @@ async def soak(minutes: int, report: bool = True) -> list[Look]:
                     await asyncio.sleep(60)
                     looks.append(look(term, minute))
                     if report:
-                        print(*looks[-1], sep="\t", flush=True)
+                        print(*looks[-1][:-1], looks[-1].kinds, sep="\t", flush=True)
                 if report:
                     print(term.text, file=sys.stderr)
                 return looks
