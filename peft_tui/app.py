@@ -342,6 +342,15 @@ class PeftTui(App[None]):
 
     # Palette, errors, the end
 
+    @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """What shows through the current screen.
+
+        Textual counts the one below an opaque screen in: whatever changed there would have all of the upper
+        one written anew, twice, at each tick.
+        """
+        return [] if self._screen_stack[-1].styles.background.a == 1 else super()._background_screens
+
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's, and ours behind them."""
         return [*super().get_line_filters(), LAST_LINE]

@@ -1,4 +1,4 @@
-"""The filter before the terminal: the same width, and nothing that steers."""
+"""What reaches the terminal of what is drawn: nothing that steers it, and nothing that nobody can see."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from textual.color import Color
 from textual.widgets import Static
 
 from peft_tui.ui.last_line import LastLine
+from peft_tui.ui.widgets.live_table import LiveTable
 from tests.driving import drive
-from tests.seeds import still_app
+from tests.seeds import populated, still_app
 from tests.unit.test_text import PAYLOADS
 
 BLACK = Color(0, 0, 0)
@@ -44,3 +45,21 @@ async def test_it_stands_behind_every_widget(tmp_path: Path) -> None:
         await at.app.screen.mount(Static("a\x1b[31mb\x9b2Jc\u202ed", markup=False))
         await at.sees("a[31mb2Jcd")
         assert "\x1b" not in at.text and "\u202e" not in at.text
+
+
+async def test_what_changes_below_an_opaque_screen_writes_nothing(tmp_path: Path) -> None:
+    async with drive(still_app(tmp_path, populated)) as at:
+        await at.sees("support-bot")
+        home = at.app.screen
+        await at.press("C")
+        await at.sees("the environment always wins")
+        await at.pilot.pause(0.1)
+        top, repainted = at.app.screen, []
+        refresh = top.refresh
+        top.refresh = lambda *a, **k: (repainted.append(a), refresh(*a, **k))[1]  # type: ignore
+        home.query_one(LiveTable).set_rows([])
+        for _ in range(5):
+            await at.pilot.pause(0.02)
+        assert repainted == []
+        await at.press("escape")
+        await at.gone("support-bot")
