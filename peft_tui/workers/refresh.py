@@ -51,7 +51,9 @@ class Refresh:
             return (await self._driver.account()).id
         except PeftTuiError as error:
             await self._failed(error)
-            return None
+        except Exception as error:
+            await self._broke(error)
+        return None
 
     async def tick(self) -> None:
         """Ask once and write what is new; an error is written too, and nothing is thrown."""
@@ -82,14 +84,7 @@ class Refresh:
         except StoreError:
             raise
         except Exception as error:
-            # A bug of ours: whoever looks at the list must not take it for the platform's last word.
-            log.exception("the list of %s", self._platform)
-            await self._failed(
-                PeftTuiError(
-                    f"peft-tui itself failed at reading its list ({type(error).__name__}).",
-                    hint="Please report it, with the log. The platform's own page shows what runs.",
-                )
-            )
+            await self._broke(error)
         else:
             self._error = None
 
@@ -178,6 +173,16 @@ class Refresh:
                 # The state itself is known; why can be asked for at the next tick.
                 return replace(remote.observation, reason=seen.reason) if seen else remote.observation
         return replace(remote.observation, reason=self._explained[remote.remote_id][1])
+
+    async def _broke(self, error: Exception) -> None:
+        """A bug of ours: whoever looks at the list must not take it for the platform's last word."""
+        log.exception("the look at %s", self._platform)
+        await self._failed(
+            PeftTuiError(
+                f"peft-tui itself failed at reading its list ({type(error).__name__}).",
+                hint="Please report it, with the log. The platform's own page shows what runs.",
+            )
+        )
 
     async def _failed(self, error: PeftTuiError) -> None:
         if error.status is not None and error.retry_after is not None:

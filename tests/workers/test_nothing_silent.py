@@ -80,15 +80,17 @@ async def test_workers_that_stopped_by_a_bug_say_so_and_begin_again(
     assert "the workers of replicate stopped" in caplog.text
 
 
+@pytest.mark.parametrize("verb", ["deployments", "account"])
 async def test_a_bug_in_a_look_at_the_platform_is_shown_as_one(
-    lived: Life, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    lived: Life, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, verb: str
 ) -> None:
     async def breaks(*_: object) -> None:
         raise KeyError("results")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lived.driver, "deployments", breaks, raising=False)
+        patch.setattr(lived.driver, verb, breaks, raising=False)
         await lived.refresh.tick()
+        assert verb == "deployments" or await lived.refresh.whose() is None
     error = (await lived.backend.store.platforms.all())["replicate"].error
     assert (
         error is not None and "peft-tui itself failed" in error["message"] and "KeyError" in error["message"]
