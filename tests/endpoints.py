@@ -36,6 +36,8 @@ class Say:
     hangs: bool = False
     """After the pieces it says nothing more."""
     thoughts: Sequence[str] = ()
+    answered_as: str = ""
+    """What it says that it used; the one that was asked for when empty."""
 
 
 class ScriptedEndpoints:
@@ -83,7 +85,9 @@ class ScriptedEndpoints:
             if said.usage is not None:
                 yield said.usage
             done = True
-            yield Finished("stop", self.clock.monotonic(), 200, model.name, raw='{"a": 1}')
+            yield Finished(
+                "stop", self.clock.monotonic(), 200, said.answered_as or model.name, raw='{"a": 1}'
+            )
         finally:
             self.open -= 1
             self.closed_early += not done

@@ -62,6 +62,10 @@ async def test(backend: Backend, args: argparse.Namespace) -> int:
         exchange = await backend.prompts.ask(question, shown.take)
     finally:
         shown.finish()
+    if exchange.warning:
+        talk(exchange.warning)
+    if not exchange.id:
+        talk("It could not be written down: the store does not take it.")
     if args.json:
         data(_document(exchange))
         return _status(exchange)
@@ -171,6 +175,7 @@ def _document(exchange: Exchange) -> dict[str, Any]:
         "cost_source": exchange.cost.source or None,
         "streamed": measured.first_text_s is not None,
         "base": exchange.role is Role.BASE,
+        "warning": exchange.warning or None,
     }
     if exchange.error is not None:
         document["error"] = dict(exchange.error)

@@ -121,11 +121,27 @@ class InferenceTarget:
                 return model
         raise ConfigurationInvalid(
             f"It does not serve “{wanted}”.",
-            hint="It serves: " + ", ".join(model.label for model in self.models) + ".",
+            hint="It serves: " + ", ".join(map(_described, self.models)) + ".",
         )
 
     def role(self, role: Role) -> ServedModel | None:
         return next((model for model in self.models if model.role is role), None)
+
+
+def _described(model: ServedModel) -> str:
+    asked = f", asked for as {model.name}" if model.name not in ("", model.label) else ""
+    return f"{model.label} ({model.role}{asked})"
+
+
+def mistaken(target: InferenceTarget, asked: ServedModel, answered: str) -> str:
+    """A sentence where the platform says that it used another one than it was asked for.
+
+    Only where it names another one that is served here: many servers name the base, or nothing, either way.
+    """
+    other = next((model for model in target.models if model.name == answered), None)
+    if not answered or answered == asked.name or other is None or other.role is asked.role:
+        return ""
+    return f"It answered as {other.label} ({other.role}), not as {asked.label}: the adapter was not applied."
 
 
 @dataclass(frozen=True, slots=True)

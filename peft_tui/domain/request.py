@@ -50,6 +50,8 @@ class Exchange:
     """None: not kept, or deleted."""
     id: int = 0
     """0 before it is stored."""
+    warning: str = ""
+    """What is odd about the answer; said once and not stored."""
 
     @property
     def error_message(self) -> str:

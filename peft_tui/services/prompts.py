@@ -24,6 +24,7 @@ from peft_tui.domain.inference import (
     StreamEvent,
     TextPiece,
     Wake,
+    mistaken,
 )
 from peft_tui.domain.measure import Meter, Outcome, Source, cost
 from peft_tui.domain.request import Exchange, Texts
@@ -235,6 +236,7 @@ class _Running:
             question.run_id,
             wait,
             self._texts(finished),
+            warning=mistaken(question.target, question.model, finished.model) if finished else "",
         )
 
     def _texts(self, finished: Finished | None) -> Texts:

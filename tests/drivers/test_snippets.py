@@ -8,7 +8,9 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from peft_tui.credentials import Secret
@@ -95,6 +97,41 @@ async def test_every_one_for_openai_s_dialect_runs(tmp_path: Path) -> None:
         assert len(bodies) >= 4
     finally:
         await sandbox.stop()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_litellm_posts_is_answered(replicate: tuple[Life, Deployment], stream: bool) -> None:
+    """The bodies of its `together_ai` and `replicate` providers, so that code behind it can be tried here."""
+    from peft_tui.sandbox.together.catalog import BY_NAME
+
+    lived, deployment = replicate
+    env = lived.sandbox.env
+    chat: dict[str, Any] = {
+        "model": next(name for name, base in BY_NAME.items() if base.serverless is not None),
+        "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}],
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "max_tokens": 20,
+        "n": 1,
+        "stop": ["END"],
+        "seed": 7,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
+        "user": "somebody",
+    }
+    if stream:
+        chat |= {"stream": True, "stream_options": {"include_usage": True}}
+    given = {"prompt": "Hello", "temperature": 0.7, "max_tokens": 20, "top_p": 0.9}
+    async with httpx.AsyncClient() as client:
+        key = {"Authorization": f"Bearer {env['TOGETHER_API_KEY']}"}
+        answer = await client.post(f"{env['TOGETHER_BASE_URL']}/v1/chat/completions", json=chat, headers=key)
+        assert answer.status_code == 200, answer.text
+        assert ("[DONE]" in answer.text) is stream and "usage" in answer.text
+        token = {"Authorization": f"Token {env['REPLICATE_API_TOKEN']}"}
+        target = await lived.driver.inference(deployment)
+        made = await client.post(target.url, json={"input": given, "stream": stream}, headers=token)
+        assert made.status_code in (200, 201, 202), made.text
+        assert (await client.get(made.json()["urls"]["get"], headers=token)).json()["id"] == made.json()["id"]
 
 
 def test_no_snippet_holds_a_key_and_each_names_its_variable() -> None:

@@ -145,6 +145,24 @@ async def test_an_answer_can_do_nothing_to_the_terminal_however_it_is_split(
     assert kept.texts is not None and kept.texts.response == "abcd·e\nf"
 
 
+async def test_that_another_one_answered_is_said(prompts: Prompts, endpoints: ScriptedEndpoints) -> None:
+    adapter, base = TARGET.models
+    endpoints.answer = lambda request, model: Say(answered_as=base.name)
+    said = (await prompts.ask(question())).warning
+    assert "not as" in said and base.label in said
+    endpoints.answer = lambda request, model: Say(answered_as="some/alias")
+    assert (await prompts.ask(question())).warning == ""
+    endpoints.answer = lambda request, model: Say()
+    assert (await prompts.ask(question())).warning == ""
+
+
+def test_what_is_served_is_listed_as_what_it_is() -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        TARGET.model("nobody")
+    for model in TARGET.models:
+        assert f"{model.label} ({model.role}" in caught.value.hint
+
+
 async def test_texts_that_are_not_to_be_kept_are_shown_and_not_kept(prompts: Prompts, store: Store) -> None:
     prompts.keep_texts = False
     exchange = await prompts.ask(question("my secret"))

@@ -40,10 +40,7 @@ async def target(api: TogetherApi, deployment: Deployment) -> InferenceTarget:
 
 
 async def _models(api: TogetherApi, deployment: Deployment, seen: Observation) -> tuple[ServedModel, ...]:
-    """The endpoint's own name, and the adapters on it where they are attached rather than merged.
-
-    No document says how an attached one is named in a request: `<endpoint>:<adapter>` is what V1 took [INF].
-    """
+    """The endpoint's own name, and the adapters on it where they are attached rather than merged."""
     name = seen.model
     if "/" in deployment.remote_name:
         # One of several deployments in an endpoint is named with it.
@@ -67,8 +64,19 @@ async def _models(api: TogetherApi, deployment: Deployment, seen: Observation) -
         return merged
     if not models:
         return merged
-    adapters = [ServedModel(f"{name}:{model.name}", model.name.rpartition("/")[2]) for model in models]
+    adapters = [
+        ServedModel(attached_name(name, model.name), model.name.rpartition("/")[2]) for model in models
+    ]
     return (*adapters, ServedModel(name, deployment.spec.base_model or "base", Role.BASE))
+
+
+def attached_name(endpoint: str, adapter: str) -> str:
+    """What a request says in order to get an attached adapter.
+
+    [INF] No document says it: `<endpoint>:<adapter>` is what V1 took. That another model answered is said by
+    `domain.inference.mistaken`, and whether the adapter is applied at all by the console's comparison.
+    """
+    return f"{endpoint}:{adapter}"
 
 
 def _price(seen: Observation) -> Price | None:

@@ -199,6 +199,8 @@ class ConsoleScreen(Screen[None]):
         if exchange.error is not None:
             words = f"✖ {exchange.error_message} {exchange.error.get('hint', '')}".strip()
             self._ended(exchange, clean_line(words, 400), "bad")
+        elif exchange.warning:
+            self._ended(exchange, exchange.warning)
         elif not exchange.id:
             self._ended(exchange, "It could not be written down: the store does not take it.", "warn")
         else:
