@@ -154,10 +154,12 @@ class Network:
         await asyncio.gather(*self._finishing, return_exceptions=True)
         for close in tuple(self._closing):
             await close()
-        if self._client is not None:
-            await self._client.aclose()
-        if self._pool is not None:
-            await self._pool.close()
+        # What is being opened is waited for: it could not be closed otherwise.
+        async with self._opening:
+            if self._client is not None:
+                await self._client.aclose()
+            if self._pool is not None:
+                await self._pool.close()
 
 
 def _unusable(error: Exception) -> ConfigurationInvalid:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from peft_tui.credentials import Credentials
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel, StreamEvent
 from peft_tui.drivers import capabilities
 from peft_tui.drivers.dialects import speaker
@@ -22,9 +24,18 @@ class InferenceWorker:
         self._network = network
         self._credentials = credentials
         self._driver = driver
+        self._warming: asyncio.Task[None] | None = None
 
     async def target(self, deployment: Deployment) -> InferenceTarget:
+        """How it is asked. What a request will need is loaded meanwhile: whoever asks will want to send."""
+        if self._warming is None:
+            self._warming = asyncio.create_task(self._warm())
         return await self._driver(deployment.platform).inference(deployment)
+
+    async def _warm(self) -> None:
+        # What is wrong with the proxy or the certificates is said when something is sent.
+        with suppress(PeftTuiError):
+            await self._network.pool()
 
     async def speak(
         self, platform: str, target: InferenceTarget, model: ServedModel, request: PromptRequest

@@ -56,6 +56,9 @@ COPY_LIMIT = 70_000
 """Longer texts are refused by many terminals without a word."""
 
 
+NOT_KNOWN = "Not known yet how it is asked: try again in a moment."
+
+
 class ConsoleScreen(Screen[None]):
     """One deployment's console."""
 
@@ -135,6 +138,8 @@ class ConsoleScreen(Screen[None]):
         if not self.is_attached:
             return
         self._answer.target, self._answer.trouble = self._target, self._trouble
+        if self._note == NOT_KNOWN:
+            self._say("")
         if self._target is not None and (before is None or before.models != self._target.models):
             await self._parameters.show_models(self._target)
         self._redraw()
@@ -172,7 +177,7 @@ class ConsoleScreen(Screen[None]):
             self._say("Write a prompt first.", "warn")
             self._prompt.focus()
         elif self._target is None:
-            self._say(self._trouble.message if self._trouble else "Not known yet how it is asked.", "bad")
+            self._say(self._trouble.message if self._trouble else NOT_KNOWN, "bad")
             self._ask_how()
         elif self._target.wake is Wake.REFUSED:
             self._say(f"Not sent. {self._target.wake_words}", "bad")
