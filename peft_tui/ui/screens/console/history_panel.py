@@ -59,7 +59,7 @@ class HistoryPanel(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal(id="history-head"):
             yield Block(self._title, id="history-title")
-            yield Small("", 20, id="search", placeholder="words in prompt or answer")
+            yield Small("", None, id="search", placeholder="words in prompt or answer")
         yield HistoryTable(COLUMNS)
 
     def on_mount(self) -> None:

@@ -49,7 +49,6 @@ class LoadScreen(Screen[None]):
         background: $background;
         & > Horizontal { height: 1; margin: 1 0 0 0; }
         & .title { width: auto; height: 1; }
-        & #file { width: 1fr; }
         & #preview { height: auto; padding: 1 1 0 1; }
         & #result { height: 1fr; padding: 1 1 0 1; overflow-y: auto; }
     }
@@ -89,7 +88,7 @@ class LoadScreen(Screen[None]):
                 yield Small(default, width, id=key)
         with Horizontal():
             yield titled("prompts file", 14)
-            yield Small("", 20, id="file", placeholder="JSONL; empty: the prompt of the console")
+            yield Small("", None, id="file", placeholder="JSONL; empty: the prompt of the console")
         yield Block(self._preview, id="preview")
         yield Block(self._result, id="result")
         yield KeyBar()

@@ -27,17 +27,17 @@ FIELDS = (
 
 
 class Small(Input):
-    """A few cells to type in."""
+    """Some cells to type in; as many as there are where no width is given."""
 
     DEFAULT_CSS = """
     Small { height: 1; border: none; padding: 0 1; background: $panel; margin-right: 1; }
     Small:focus { border: none; background: $panel; }
     """
 
-    def __init__(self, value: str, width: int, *, id: str, placeholder: str = "—") -> None:
+    def __init__(self, value: str, width: int | None, *, id: str, placeholder: str = "—") -> None:
         super().__init__(value, placeholder, compact=True, select_on_focus=False, id=id)
         self.cursor_blink = False
-        self.styles.width = width
+        self.styles.width = "1fr" if width is None else width
 
     def validate_value(self, value: str) -> str:
         return clean(value.replace("\n", " ").replace("\t", " "))
@@ -51,7 +51,6 @@ class Parameters(Vertical):
         height: auto;
         & > Horizontal { height: 1; width: 1fr; }
         & .title { width: auto; height: 1; }
-        & #system { width: 1fr; }
         & #wrong { height: auto; }
     }
     """
@@ -67,7 +66,7 @@ class Parameters(Vertical):
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield titled("system", 12)
-            yield Small("", 20, id="system", placeholder="no system message")
+            yield Small("", None, id="system", placeholder="no system message")
         with Horizontal(id="row"):
             for key, title, default, width in FIELDS:
                 yield titled(title, len(title) + 2)
