@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,8 @@ from peft_tui.domain.errors import Conflict
 
 BACKUP_SECONDS = 24 * 3600.0
 """How old a backup may be."""
+LEFT_SECONDS = 3600.0
+"""Nobody writes at one for that long."""
 _COMPANIONS = ("-wal", "-shm")
 _SPARE = 1.5
 """How many times its size must be free before a backup is made: the store itself must not run out of room."""
@@ -114,7 +116,8 @@ def back_up(path: Path) -> bool:
     if shutil.disk_usage(path.parent).free < _SPARE * path.stat().st_size:
         return False
     # Several processes may be at it: each its own, and the last one stays.
-    part = backup_path(path).with_suffix(f".{os.getpid()}")
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    _clear(path.parent.glob(f"{path.name}.part-*"))
     try:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -195,6 +198,14 @@ def _settle(path: Path, at: datetime) -> None:
             (json.dumps(error.as_dict()),),
         )
         connection.execute("COMMIT")
+
+
+def _clear(parts: Iterable[Path]) -> None:
+    """What a process left that was killed while it wrote a backup."""
+    for part in parts:
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > LEFT_SECONDS:
+                part.unlink()
 
 
 def _free(path: Path) -> Path:

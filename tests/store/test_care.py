@@ -258,6 +258,15 @@ class TestBackup:
         assert backup_path(path).read_bytes() == before
         assert {p.name for p in tmp_path.iterdir()} == {path.name, backup_path(path).name}
 
+    async def test_what_a_killed_process_left_of_one_is_cleared_away(self, tmp_path: Path) -> None:
+        path = await filled(tmp_path)
+        old, new = (path.with_name(f"{path.name}.part-{number}") for number in (1, 2))
+        for part in (old, new):
+            part.touch()
+        os.utime(old, (0, 0))
+        back_up(path)
+        assert not old.exists() and new.exists(), "another process may be at it"
+
     async def test_it_is_not_made_where_the_disk_is_nearly_full(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
