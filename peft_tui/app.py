@@ -303,7 +303,7 @@ class PeftTui(App[None]):
         in_tmux = await clipboard.to_tmux(text, os.environ)
         if not in_tmux and self._driver is not None:
             self._driver.write(clipboard.sequence(text, os.environ))
-        self.notify(clipboard.words(what, text, in_tmux=in_tmux), timeout=5, markup=False)
+        self.notify(clean(clipboard.words(what, text, in_tmux=in_tmux)), timeout=5, markup=False)
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
         from peft_tui.ui.picture import without_secrets
