@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from peft_tui.domain.billing import GAP
 from peft_tui.domain.measure import Source
 from peft_tui.domain.status import Status
 from peft_tui.store import Store
+from peft_tui.store.figures import Figures
 from peft_tui.ui.screens.metrics import MetricsScreen, OverviewScreen
 from peft_tui.ui.widgets.lines import Lines
 from tests.driving import Driver, drive
@@ -297,6 +299,30 @@ async def test_the_overview_is_sorted_by_any_figure_and_opens_one(tmp_path: Path
         await at.press("end", "enter")
         await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
         await at.sees("alpha · together", "requests 40")
+
+
+async def test_while_older_requests_are_counted_the_screen_says_so_and_stays_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, fold = asyncio.Event(), Figures.fold
+
+    async def held(self: Figures, now: datetime | None = None) -> int:
+        await may_go_on.wait()
+        return await fold(self, now)
+
+    monkeypatch.setattr(Figures, "fold", held)
+    monkeypatch.setattr("peft_tui.services.figures.AT_ONCE", 10)
+    monkeypatch.setattr("peft_tui.services.figures.EXACT", 10)
+    monkeypatch.setattr("peft_tui.ui.screens.metrics.screen.COUNTING_SECONDS", 0.02)
+    async with drive(still_app(tmp_path, scene(busy)), size=(100, 30)) as at:
+        await at.sees("▸ support-bot")
+        await at.press("m")
+        await at.sees("counting older requests, 900 to go")
+        await at.press("3", "tab")
+        await at.sees("[24h]", "requests 0")
+        may_go_on.set()
+        await at.sees("requests 900", "live")
+        assert not at.shows("counting")
 
 
 async def test_the_platforms_of_one_adapter_stand_side_by_side(tmp_path: Path) -> None:

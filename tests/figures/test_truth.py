@@ -314,4 +314,11 @@ async def test_late_and_repeated_readings_replace_themselves(tmp_path: Path) -> 
     # 50 until its server began anew, then 20 and 10.
     assert told is not None and told.tokens_out == 80
     assert (await store.reported.told(deployment.id, MORNING(2, 0), MORNING(3, 0))).requests is None  # type: ignore[union-attr]
+    bill = Report("x", (Reading(Metric.COST_USD, MORNING(0, 0), 3600, "5.49"),), source="test")
+    await store.reported.write(deployment.id, bill, MORNING(1, 0))
+    await store.reported.prune(MORNING(5, 0))
+    told = await store.reported.told(deployment.id, MORNING(0, 0), MORNING(1, 0))
+    # What it cost stays for ever: it adds up.
+    assert told is not None and told.requests is None and told.cost_usd == Decimal("5.49")
+    assert await store.reported.billed([deployment.id]) == {deployment.id: Decimal("5.49")}
     await store.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from rich.console import Console
@@ -12,7 +13,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
+from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.metrics import Course
+from peft_tui.services import export
+from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
+from peft_tui.ui.screens.metrics import charts, words
 from peft_tui.ui.widgets.lines import Line, Lines
 from peft_tui.ui.widgets.live_table import Cell
 
@@ -94,3 +100,13 @@ def picture(lines: list[Line], title: str, width: int) -> str:
                 text.append(cell.text, _COLOURS.get(cell.tone, ""))
             console.print(text)
     return console.export_svg(title=title, theme=_PAPER)
+
+
+def exported(kind: str, deployment: Deployment, course: Course, chart: str, now: datetime) -> str:
+    """The text of the file: the figures in a format, or the picture of a chart with what it is of below."""
+    if kind != "svg":
+        return export.document(kind, deployment, course, now)
+    figures = course.figures
+    lines = charts.lines_of(charts.draw(chart, course, 120, 30, False), 120, None, False)
+    said = words.window_words(figures.begin, figures.end, False, None)
+    return picture([*lines, (), (Cell(said, "dim"),)], clean_line(deployment.name, 60), 120)

@@ -328,28 +328,16 @@ class MetricsScreen(Screen[None]):
 
     async def _write(self, kind: str, course: Course) -> None:
         from peft_tui.services import export
+        from peft_tui.ui.screens.metrics.exporting import exported
 
         now = self._backend.clock.now()
-        if kind == "svg":
-            text = self._svg(course)
-        else:
-            text = export.document(kind, self._deployment, course, now)
+        text = exported(kind, self._deployment, course, charts.NAMES[self._chart], now)
         try:
             path = await asyncio.to_thread(export.save, self._deployment.name, kind, text, now)
         except OSError as error:
             self.notify(f"It could not be written: {clean_line(error)}", severity="error", markup=False)
         else:
             self.notify(f"Written to {clean_line(path, 300)}", timeout=6, markup=False)
-
-    def _svg(self, course: Course) -> str:
-        """The chart that is chosen, under a line that says of what it is."""
-        from peft_tui.ui.screens.metrics.exporting import picture
-
-        figures, name = course.figures, charts.NAMES[self._chart]
-        chart = charts.draw(name, course, 120, 30, False)
-        lines = charts.lines_of(chart, 120, None, False)
-        words_ = words.window_words(figures.begin, figures.end, False, None)
-        return picture([*lines, (), (Cell(words_, "dim"),)], clean_line(self._deployment.name, 60), 120)
 
     def action_overview(self) -> None:
         from peft_tui.ui.screens.metrics.overview import OverviewScreen
