@@ -318,12 +318,12 @@ class ModalDriver:
         name = self.control.environment
         if budget is None or not budget.limit and not budget.reached:
             return []
-        told = f"budget of {name}: ${budget.used:.2f} of ${budget.limit:.2f} used"
+        told = f"budget of {name}: {budget.words}"
         if budget.reached:
             return [
                 Finding(
                     Level.BLOCKED,
-                    f"{TITLE}: the {told}: nothing starts.",
+                    f"{TITLE}: the {told}, and the spend limit is reached: nothing starts.",
                     "Raise it at modal.com/settings/usage, or wait for the next cycle.",
                 )
             ]

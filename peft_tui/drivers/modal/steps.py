@@ -63,8 +63,7 @@ async def _check(driver: ModalDriver, context: StepContext) -> Outputs:
     budget = await driver.budget()
     if budget is not None and budget.reached:
         raise ResourceUnavailable(
-            f"Modal: the budget of the environment {driver.control.environment} is used up"
-            f" (${budget.used:.2f} of ${budget.limit:.2f}).",
+            f"Modal: the budget of the environment {driver.control.environment} is used up ({budget.words}).",
             hint="Nothing was sent and nothing bills. Raise it at modal.com/settings/usage, or wait for the"
             " next cycle.",
         )

@@ -171,6 +171,11 @@ class Budget(Wire):
     used: float = 0.0
     reached: bool = False
 
+    @property
+    def words(self) -> str:
+        """`$3.20 of $30.00 used`; a limit that is reached may be the workspace's, and is not told here."""
+        return f"${self.used:.2f} of ${self.limit:.2f} used" if self.limit else f"${self.used:.2f} used"
+
     @staticmethod
     def of(message: Any) -> Budget:
         return Budget(
