@@ -125,6 +125,8 @@ async def _set(backend: Backend, args: argparse.Namespace, holder: Holder) -> in
             )
         await _open_file(backend, rungs[Place.KEYRING].words)
     value = await ask(f"{holder.title}, {field.title} ({field.env}): ", hidden=field.secret)
+    if not value.strip():
+        raise ConfigurationInvalid("Nothing was given.", hint=f"{field.env} is as it was.")
     kept = await backend.credentials.set(field, value, Place.FILE if needs_file else Place.KEYRING)
     shadowed = backend.credentials.place(field.env) is Place.ENVIRONMENT
     if args.json:

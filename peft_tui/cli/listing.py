@@ -59,11 +59,12 @@ async def list_all(backend: Backend, args: argparse.Namespace) -> int:
 def _nobody_answered(backend: Backend, health: Mapping[str, PlatformHealth]) -> PeftTuiError | None:
     """The error to end with when no platform could be asked: an empty list then means nothing."""
     first: PeftTuiError | None = None
-    for platform in PLATFORMS:
-        offers = capabilities(platform)
-        if missing := backend.credentials.state(offers).missing:
+    states = {platform: backend.credentials.state(capabilities(platform)).missing for platform in PLATFORMS}
+    absent = ", ".join(missing[0] for missing in states.values() if missing)
+    for platform, missing in states.items():
+        if missing:
             error: PeftTuiError = AuthenticationFailed(
-                f"No platform could be asked: {missing[0]} is not set.",
+                f"No platform could be asked: not set: {absent}.",
                 hint="Export the vendors' variables, or use --cached for what was seen last.",
             )
         elif platform not in health or health[platform].error is None:
@@ -78,7 +79,7 @@ def _nobody_answered(backend: Backend, health: Mapping[str, PlatformHealth]) -> 
 async def show(backend: Backend, args: argparse.Namespace) -> int:
     if not args.cached:
         await backend.refresh_once()
-    deployment = await backend.deployments.find(args.name)
+    deployment = await backend.deployments.find(args.name, args.platform or "")
     await _tell_failing(backend)
     history = await backend.store.deployments.history(deployment.id)
     operations = [*reversed(await backend.store.operations.of_deployment(deployment.id))]

@@ -144,6 +144,7 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> argparse._Su
     listing = commands.add_parser("list", help="all deployments", epilog=EXIT)
     show = commands.add_parser("show", help="one deployment with its history", epilog=EXIT)
     show.add_argument("name", metavar="NAME")
+    show.add_argument("--platform", choices=PLATFORMS, help="where several have the same name")
     for verb, words in LIFE_HELP.items():
         changing = commands.add_parser(verb, help=words, epilog=EXIT)
         if command == verb:

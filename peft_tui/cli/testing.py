@@ -23,6 +23,7 @@ from peft_tui.domain.inference import (
 )
 from peft_tui.domain.measure import Source
 from peft_tui.domain.request import Exchange
+from peft_tui.drivers import PLATFORMS
 from peft_tui.services.parameters import number, problems, seed
 from peft_tui.services.prompts import Question, check_sendable
 from peft_tui.services.wording import figures
@@ -39,6 +40,7 @@ def add_test_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_request(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--platform", choices=PLATFORMS, help="where several have the same name")
     parser.add_argument("--system", default="", metavar="TEXT", help="system message")
     parser.add_argument("--max-tokens", default="100", metavar="N")
     parser.add_argument("--temperature", default="0.7", metavar="T", help="0.0 to 2.0 (0.7)")
@@ -79,7 +81,7 @@ async def test(backend: Backend, args: argparse.Namespace) -> int:
 async def whom(backend: Backend, args: argparse.Namespace) -> tuple[Deployment, InferenceTarget, ServedModel]:
     """What is asked, as the platform shows it now; nothing is sent to it."""
     await backend.refresh_once()
-    deployment = await backend.deployments.find(args.name)
+    deployment = await backend.deployments.find(args.name, args.platform or "")
     target = await backend.prompts.target(deployment)
     model = target.model(args.model)
     check_sendable(target)

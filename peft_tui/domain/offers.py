@@ -210,6 +210,8 @@ class Capabilities:
     """By watched step: after how many seconds waiting for it is worth a word."""
     leaves: Callable[[DeploymentSpec], str] = lambda spec: ""
     """What a delete does not take away, for a person; empty when nothing is left."""
+    keeps_adapter: Callable[[DeploymentSpec], bool] = lambda spec: False
+    """Whether a delete can leave there what was uploaded or imported for it."""
     unlisted: str = ""
     """Pattern of instance types that may exist although no list has them; empty where the list is whole."""
     no_events: str = ""

@@ -21,6 +21,7 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import READ_ONLY, PeftTuiError
 from peft_tui.domain.money import usd
 from peft_tui.domain.operation import OperationKind
+from peft_tui.domain.status import Condition
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
@@ -105,6 +106,9 @@ class LifeScreen(Screen[str | None]):
             return self._why_not_again()
         if self._backend.config.read_only and action in CHANGING:
             return READ_ONLY
+        if action == "console":
+            gone = self.chosen is not None and self.chosen.condition is Condition.GONE
+            return "The platform does not have it any more." if gone else ""
         verb = _VERBS.get(action)
         # What a platform can do is in its declaration, which the first frame does without.
         if verb is None or not self.app.ready:
@@ -180,7 +184,9 @@ class LifeScreen(Screen[str | None]):
         """Show a deployment that something was told of."""
 
     def action_console(self) -> None:
-        if self.chosen is not None:
+        if refusal := self.refusal("console"):
+            self._say(refusal)
+        elif self.chosen is not None:
             # Its text area costs more to load than the first frame can give.
             from peft_tui.ui.screens.console import ConsoleScreen
 
@@ -271,7 +277,10 @@ class LifeScreen(Screen[str | None]):
                 previews, sums(able), await self._coming(previews), await self._traffic(able)
             )
             write = _by_id({Verb.STOP: life.stop, Verb.START: life.start, Verb.DELETE: life.delete}[verb])
-        return write if await self.app.push_screen_wait(ConfirmScreen(asked)) else None
+        screen = ConfirmScreen(asked)
+        if not await self.app.push_screen_wait(screen):
+            return None
+        return _by_id(partial(life.delete, keep_adapter=True)) if screen.option_taken else write
 
     async def _ask_for_changes(
         self, able: list[Deployment]
@@ -324,6 +333,7 @@ class LifeScreen(Screen[str | None]):
         if previews[0].kind is not OperationKind.START:
             return ""
         low = high = Decimal(0)
+        unknown = 0
         for preview in previews:
             asked = Asked(preview.deployment.platform, Topic.INSTANCE_TYPES)
             answer = await self._backend.lookups.answer(asked)
@@ -331,9 +341,13 @@ class LifeScreen(Screen[str | None]):
             bounds = preview.deployment.bounds_to_start
             price = hourly_price(preview.deployment, answer.value if answer else None)
             if price is None or bounds is None:
-                return "the price is not known"
+                unknown += 1
+                continue
             low, high = low + price * bounds[0], high + price * bounds[1]
-        return f"{usd(low)}/h" if low == high else f"{usd(low)} – {usd(high)}/h"
+        if unknown == len(previews):
+            return "the price is not known"
+        more = f" and {unknown} of unknown price" if unknown else ""
+        return (f"{usd(low)}/h" if low == high else f"{usd(low)} – {usd(high)}/h") + more
 
     async def _traffic(self, deployments: Sequence[Deployment]) -> dict[str, int]:
         """How many requests were sent to each of them lately."""

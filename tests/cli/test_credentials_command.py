@@ -192,3 +192,20 @@ class TestConfig:
         assert status == 2 and "line 1: there is no setting “thme”; did you mean theme?" in err
         document = json.loads(out)
         assert document["values"]["theme"] == "auto" and document["schema"]["properties"]["mouse"]
+
+
+@pytest.mark.parametrize("given", ["", "\n", "  \n"])
+def test_nothing_is_no_key_and_a_matter_of_the_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    # BUG: it ended with 3, as if a platform had refused it.
+    monkeypatch.setenv("PEFT_TUI_PASSPHRASE", "open sesame")
+    status, out, told = run("credentials", "set", "together", given=given)
+    assert (status, out) == (2, "") and "Nothing was given." in told
+
+
+def test_without_any_key_the_list_names_all_that_is_missing(run: Run) -> None:
+    status, _, told = run("list")
+    assert status == 3
+    for name in ("TOGETHER_API_KEY", "REPLICATE_API_TOKEN", "MODAL_TOKEN_ID", "PREDIBASE_API_TOKEN"):
+        assert name in told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,16 @@ import pytest
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid
-from peft_tui.domain.offers import Assessment
+from peft_tui.domain.money import Price
+from peft_tui.domain.offers import Assessment, InstanceType
 from peft_tui.domain.operation import OperationState
-from peft_tui.domain.status import Status
-from peft_tui.services.lookups import Topic
+from peft_tui.domain.status import Status, gone
+from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.reasons import why_not_again
 from peft_tui.store import Store
-from tests.seeds import create, fail, listed, made, observed, put
+from tests.seeds import H100, NOON, create, fail, listed, made, observed, put
 from tests.ui.test_draft import together
-from tests.ui.test_life import at_home
+from tests.ui.test_life import asked, at_home, backend_of
 from tests.ui.test_wizard_scene import TOGETHER_FIT, wizard
 
 REFUSED = ConfigurationInvalid("Together AI refused: no room in mars-1").as_dict()
@@ -122,3 +124,70 @@ def test_a_region_is_one_that_the_instance_type_is_offered_in(region: str) -> No
     assert draft.checked(fit_with_regions()).problems == {}
     draft.type("region", "mars-1")
     assert draft.checked(TOGETHER_FIT).problems == {}, "where the platform does not say, it decides"
+
+
+async def test_a_delete_can_leave_the_adapter_there(tmp_path: Path) -> None:
+    async def stopped(store: Store) -> None:
+        await put(store, made("bot"), observed(Status.STOPPED))
+        await listed(store, "together")
+
+    async with at_home(tmp_path, stopped) as at:
+        await at.press("D")
+        await at.sees("ctrl+t [ ] keep the adapter there")
+        await at.press("ctrl+t")
+        await at.sees("ctrl+t [x] keep the adapter there")
+        await at.press("y")
+        await at.sees("◐ deleting")
+        (operation,) = await asked(at, "bot")
+        assert operation.changes == {"keep_adapter": "yes"}
+        assert "delete_model" not in [step.key for step in operation.steps]
+
+
+async def test_where_there_is_nothing_to_keep_nothing_is_offered(tmp_path: Path) -> None:
+    async def stopped(store: Store) -> None:
+        await put(store, made("bot", "replicate"), observed(Status.STOPPED))
+        await listed(store, "replicate")
+
+    async with at_home(tmp_path, stopped) as at:
+        await at.press("D")
+        await at.sees("Delete bot on replicate?")
+        assert not at.shows("keep the adapter")
+
+
+async def test_a_wrong_name_is_said_to_be_wrong(tmp_path: Path) -> None:
+    async def active(store: Store) -> None:
+        await put(store, made("bot"), observed(Status.ACTIVE))
+        await listed(store, "together")
+
+    async with at_home(tmp_path, active) as at:
+        await at.press("D")
+        await at.sees("Type bot to delete.")
+        await at.type("bit")
+        await at.press("enter")
+        await at.sees("✖ Not “bit”. Type bot to delete.")
+        assert await asked(at, "bot") == []
+
+
+async def test_what_is_gone_is_not_said_to_be_startable_for_a_test(tmp_path: Path) -> None:
+    async def vanished(store: Store) -> None:
+        await put(store, made("bot"), observed(Status.ACTIVE, 1800), gone(NOON, "deleted elsewhere"))
+        await listed(store, "together")
+
+    async with at_home(tmp_path, vanished) as at:
+        await at.press("t")
+        await at.sees("The platform does not have it")
+
+
+async def test_a_start_of_several_says_what_is_known_of_its_price(tmp_path: Path) -> None:
+    async def two(store: Store) -> None:
+        await put(store, made("one"), observed(Status.ACTIVE, 1800), observed(Status.STOPPED))
+        await put(store, made("two", "replicate"), observed(Status.ACTIVE, 1800), observed(Status.STOPPED))
+        await listed(store, "together")
+        await listed(store, "replicate")
+
+    async with at_home(tmp_path, two) as at:
+        price = Price(Decimal("5.49"), "platform", NOON.isoformat())
+        question = Question("together", Topic.INSTANCE_TYPES)
+        await backend_of(at.app).lookups.write(question, NOON, (InstanceType(H100, "H100", price),))
+        await at.press("asterisk", "o")
+        await at.sees("Start 2 deployments?", "and 1 of unknown price", "after together, replicate: ")

@@ -299,6 +299,7 @@ CAPABILITIES = Capabilities(
     scale_to_zero=True,
     plan=plan,
     guard=guard,
+    keeps_adapter=lambda spec: spec.source.kind is SourceKind.DIRECTORY,
     verbs={
         OperationKind.UPDATE: plan_update,
         OperationKind.STOP: plan_stop,

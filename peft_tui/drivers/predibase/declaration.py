@@ -291,6 +291,7 @@ CAPABILITIES = Capabilities(
     no_verbs={
         OperationKind.ROLLBACK: "Predibase keeps no earlier versions: update it to what it was before."
     },
+    keeps_adapter=lambda spec: spec.source.kind is SourceKind.DIRECTORY,
     verbs={
         OperationKind.STOP: _stop,
         OperationKind.START: _start,

@@ -222,6 +222,7 @@ CAPABILITIES = Capabilities(
         OperationKind.DELETE: _delete,
     },
     refuses=refuses,
+    keeps_adapter=lambda spec: spec.source.kind is not SourceKind.PLATFORM,
     failed_is_final="Together: what has failed cannot be started again. Delete it and deploy anew.",
     patience={AWAIT_ACTIVE: 20 * 60.0, AWAIT_STOPPED: 5 * 60.0},
     # The real limit of an endpoint's name is not documented; this one is ours [INF].

@@ -27,7 +27,8 @@ class ConfirmScreen(ModalScreen[bool]):
         SHEET_CSS.replace("$self", "ConfirmScreen")
         + """
     ConfirmScreen TextField { width: 1fr; height: 1; margin: 0 0 1 0; }
-    ConfirmScreen #type { height: 1; }
+    ConfirmScreen #type, ConfirmScreen #option { height: 1; }
+    ConfirmScreen #option { margin: 0 0 1 0; }
     """
     )
 
@@ -35,6 +36,7 @@ class ConfirmScreen(ModalScreen[bool]):
         Binding("escape", "cancel", "Cancel", tooltip="Nothing is done."),
         Binding("n", "cancel", "Cancel", show=False),
         Binding("y", "agree", "Do it", tooltip="Where nothing has to be typed."),
+        Binding("ctrl+t", "turn", "Keep the adapter", show=False, tooltip="Where a delete can leave it."),
         Binding("pageup", "scroll(-1)", "Page up", show=False),
         Binding("pagedown", "scroll(1)", "Page down", show=False),
     ]
@@ -43,7 +45,9 @@ class ConfirmScreen(ModalScreen[bool]):
     def __init__(self, question: Question) -> None:
         super().__init__()
         self._question = question
-        self._refused = False
+        self._refused = ""
+        """What was typed and is not what has to be."""
+        self.option_taken = False
 
     def compose(self) -> ComposeResult:
         question = self._question
@@ -52,6 +56,8 @@ class ConfirmScreen(ModalScreen[bool]):
             yield Block(lambda width: [(Cell(question.title, "strong"),)], id="asked-title")
             with VerticalScroll(id="scroll", can_focus=False):
                 yield Block(question.lines, id="asked")
+            if question.option:
+                yield Block(lambda width: [self._option_line()], id="option")
             if question.typed:
                 yield Block(lambda width: [self._ask_to_type()], id="type")
                 yield TextField("", placeholder=clean_line(question.typed, 80))
@@ -66,8 +72,22 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def _ask_to_type(self) -> tuple[Cell, ...]:
         wanted = clean_line(self._question.typed, 80)
-        tone = "bad" if self._refused else ""
-        return (Cell("Type ", tone), Cell(wanted, "strong"), Cell(f" to {self._question.yes.lower()}.", tone))
+        verb = self._question.yes.lower()
+        if self._refused:
+            typed = clean_line(self._refused, 40)
+            said = f"✖ Not “{typed}”. Type " if typed.strip() else "✖ Type "
+            return (Cell(said, "bad"), Cell(wanted, "strong"), Cell(f" to {verb}.", "bad"))
+        return (Cell("Type "), Cell(wanted, "strong"), Cell(f" to {verb}."))
+
+    def _option_line(self) -> tuple[Cell, ...]:
+        mark = "x" if self.option_taken else " "
+        return (Cell("ctrl+t", "accent"), Cell(f"  [{mark}] {self._question.option}"))
+
+    def action_turn(self) -> None:
+        """Take the option, or leave it."""
+        if self._question.option:
+            self.option_taken = not self.option_taken
+            self.query_one("#option", Block).redraw()
 
     def action_cancel(self) -> None:
         self.dismiss(False)
@@ -75,7 +95,7 @@ class ConfirmScreen(ModalScreen[bool]):
     def action_agree(self) -> None:
         """Not before what has to be typed is."""
         if self._question.typed and self._typed != clean_line(self._question.typed, 80):
-            self._refused = True
+            self._refused = self._typed or " "
             self.query_one("#type", Block).redraw()
             self.query_one(TextField).focus()
             return

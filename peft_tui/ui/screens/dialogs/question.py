@@ -23,6 +23,7 @@ LABEL = 10
 """Cells of the column of labels."""
 MOST_NAMES = 8
 """Deployments that are named one by one; of more than that the rest is counted."""
+KEEP_ADAPTER = "keep the adapter there: what would delete it is left out"
 DESTRUCTIVE = frozenset({OperationKind.STOP, OperationKind.DELETE})
 
 
@@ -46,6 +47,8 @@ class Question:
     typed: str = ""
     """What has to be typed first; empty where a word is enough."""
     tone: str = "warn"
+    option: str = ""
+    """What can be chosen beside it; it is off at first."""
 
     def lines(self, width: int) -> list[Line]:
         """The facts, laid out for a width."""
@@ -88,6 +91,7 @@ def asked_about(
             (costs, *then, *_named(deployments), *_common(previews)),
             _to_type(kind, deployments, traffic or {}),
             "bad" if kind is OperationKind.DELETE else "warn",
+            _option(kind, deployments),
         )
     preview, deployment = previews[0], deployments[0]
     facts = [costs, *then]
@@ -110,6 +114,7 @@ def asked_about(
         tuple(facts),
         _to_type(kind, deployments, traffic or {}),
         "bad" if kind is OperationKind.DELETE else "warn",
+        _option(kind, deployments),
     )
 
 
@@ -167,6 +172,14 @@ def serves(deployment: Deployment) -> bool:
     return seen.condition not in (Condition.NO_TRAFFIC, Condition.ASLEEP, Condition.GONE)
 
 
+def _option(kind: OperationKind, deployments: Sequence[Deployment]) -> str:
+    """A delete may leave the adapter there, where the platform knows it as a thing of its own."""
+    from peft_tui.drivers import capabilities
+
+    keeps = any(capabilities(d.platform).keeps_adapter(d.spec) for d in deployments)
+    return KEEP_ADAPTER if kind is OperationKind.DELETE and keeps else ""
+
+
 def _to_type(kind: OperationKind, deployments: Sequence[Deployment], traffic: Mapping[str, int]) -> str:
     """What somebody relies on is not ended with one key, nor what cannot be had back with a start."""
     deletes_what_serves = kind is OperationKind.DELETE and any(map(serves, deployments))
@@ -203,6 +216,11 @@ def _common(previews: Sequence[Preview]) -> list[Fact]:
     facts = []
     if ending := sum(preview.gives_up is not None for preview in previews):
         facts.append(Fact("ends", f"what is under way for {ending} of them is given up", "warn"))
-    after: Mapping[str, None] = dict.fromkeys(p.afterwards for p in previews if p.afterwards)
-    facts += [Fact("after", clean_line(words, 400)) for words in list(after)[:4]]
+    whose: dict[str, dict[str, None]] = {}
+    for one in previews:
+        if one.afterwards:
+            whose.setdefault(one.afterwards, {})[one.deployment.platform] = None
+    several = len({one.deployment.platform for one in previews}) > 1
+    for words, there in list(whose.items())[:4]:
+        facts.append(Fact("after", clean_line(f"{', '.join(there)}: {words}" if several else words, 400)))
     return facts
