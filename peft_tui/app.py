@@ -36,7 +36,7 @@ from peft_tui.ui.last_line import LastLine
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
 from peft_tui.ui.session import Keeper
-from peft_tui.ui.theme import THEMES, ascii_only, choose_theme, is_theme, without_colour
+from peft_tui.ui.theme import ANSI, THEMES, ascii_only, choose_theme, is_theme, offered, without_colour
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
@@ -106,12 +106,23 @@ class PeftTui(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = choose_theme(os.environ, "" if config.theme == "auto" else config.theme)
+        self._theme_is_free = config.theme == "auto" and self.theme != ANSI
+        """Neither the settings nor the terminal say which: what was chosen the last time holds."""
+        self._chosen_theme = ""
         if config.keymap:
             self.set_keymap(config.keymap)
 
     def on_load(self) -> None:
         # The store opens while Textual is still setting itself up.
-        self._opening = asyncio.ensure_future(self._open_backend())
+        self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> Backend:
+        """The store, and which colours were chosen the last time."""
+        backend = await self._open_backend()
+        if self._theme_is_free:
+            with suppress(StoreError):
+                self._chosen_theme = str((await backend.store.views.get("appearance")).get("theme", ""))
+        return backend
 
     async def on_mount(self) -> None:
         self._take_signals()
@@ -144,6 +155,8 @@ class PeftTui(App[None]):
         self.notices = Notices(self, backend.store.database)
         home = DeploymentsScreen(backend)
         self._open_places = self.keeper("places")
+        if is_theme(self._chosen_theme):
+            self.theme = self._chosen_theme
         self.push_screen(home)
         self.set_interval(OTHERS_SECONDS, self._look_for_others)
         self.call_after_refresh(self._begin, home, backend)
@@ -366,10 +379,22 @@ class PeftTui(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Only what is of use here."""
-        yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
+        yield SystemCommand("Theme", "Change the colours, with a look at each", self.action_change_theme)
         yield SystemCommand("Log", "What no other screen shows, without secrets", self.show_log)
         yield SystemCommand("Requests", "What was asked of the platforms", self.action_requests)
         yield SystemCommand("Save a picture", "The screen as SVG", self.deliver_screenshot)
+
+    def action_change_theme(self) -> None:
+        """What is chosen stays, unless the settings name a theme: then for this session."""
+        from peft_tui.ui.screens.themes import ThemesScreen
+
+        def chosen(name: str | None) -> None:
+            if name is not None and self._backend is not None and self._theme_is_free:
+                self.keeper("appearance").keep({"theme": name})
+            elif name is not None:
+                self.notify("For this session: config.toml or the terminal says otherwise.", timeout=5)
+
+        self.push_screen(ThemesScreen(offered(self.available_themes)), chosen)
 
     def action_requests(self) -> None:
         from peft_tui.ui.screens.requests import RequestsScreen

@@ -133,6 +133,13 @@ _ASCII = str.maketrans(
 )
 
 
+def offered(themes: Mapping[str, Theme]) -> list[tuple[str, str]]:
+    """Name and kind of each, ours first."""
+    kinds = {name: "dark" if theme.dark else "light" for name, theme in themes.items()}
+    kinds |= {name: "terminal's" for name, theme in themes.items() if theme.ansi}
+    return sorted(kinds.items(), key=lambda pair: (pair[0] not in _OURS, pair[0]))
+
+
 def is_theme(name: str) -> bool:
     return name in _OURS or name in BUILTIN_THEMES
 
