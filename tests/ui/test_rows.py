@@ -29,7 +29,7 @@ from peft_tui.ui.theme import ANSI, DARK, LIGHT, ascii_only, choose_theme, plain
 from peft_tui.ui.widgets.detail import Subject, folded, whole
 from peft_tui.ui.widgets.lines import Line, difference, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell, lay_out
-from peft_tui.ui.widgets.operations import Rates
+from peft_tui.ui.widgets.operations import Rates, _amount
 from tests.seeds import NOON, made, observed
 
 
@@ -418,3 +418,9 @@ def test_plain_marks_where_the_font_has_no_others(environ: dict[str, str], ascii
 def test_all_marks_have_a_plain_form() -> None:
     assert plain("● ◌ ✖ → — …") == "* ~ x > - ~"
     assert plain("naïve").isascii()
+
+
+def test_an_upload_is_never_said_to_be_more_than_the_whole() -> None:
+    # BUG: "15.4 of 15 MB".
+    assert _amount(15_400_000, 15_400_000) == "15.0 of 15 MB"
+    assert _amount(7_000_000, 15_400_000) == "7.0 of 15 MB"

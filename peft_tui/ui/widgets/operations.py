@@ -127,11 +127,12 @@ def _progress(step: OperationStep, rate: float | None) -> str:
 
 
 def _amount(done: int, total: int) -> str:
-    """Both in the unit of the whole."""
+    """Both in the unit of the whole, and never more than that as it is rounded."""
     whole_words = megabytes(total)
-    unit = whole_words.rsplit(" ", 1)[1]
+    whole, unit = whole_words.rsplit(" ", 1)
     size = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
-    return f"{done / size:.{0 if unit in ('B', 'kB') else 1}f} of {whole_words}"
+    shown = min(done / size, float(whole))
+    return f"{shown:.{0 if unit in ('B', 'kB') else 1}f} of {whole_words}"
 
 
 def _speed(rate: float) -> str:
