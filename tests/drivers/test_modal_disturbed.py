@@ -116,7 +116,7 @@ async def test_an_image_that_cannot_be_built_shows_the_end_of_its_log(tmp_path: 
         error = await refused(lived, tmp_path)
         assert "could not build the image" in error["message"]
         assert "\n" in error["detail"], "more than one line of what it printed"
-        assert "nothing bills" in error["hint"]
+        assert "nothing bills that did not before" in error["hint"]
         assert "What was created before may bill" not in error["hint"]
 
 

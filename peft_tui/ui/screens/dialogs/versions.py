@@ -20,6 +20,7 @@ from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
+from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.cells import Cell, Column, Row
 from peft_tui.ui.widgets.detail import clock_words, error_lines
 from peft_tui.ui.widgets.keys import KeyBar
@@ -66,6 +67,8 @@ class VersionsScreen(Screen[int | None]):
         self._error: PeftTuiError | None = None
 
     def compose(self) -> ComposeResult:
+        if self.app.sandbox:
+            yield SandboxBanner()
         yield Lines(id="versions-title")
         yield LiveTable(COLUMNS, id="versions")
         yield Lines(id="versions-said")
