@@ -439,8 +439,8 @@ class Control:
         said = clean_line(error, 200)
         return PlatformFailed(
             f"{TITLE} could not build the image: {lines[-1] if lines else said}",
-            hint="Nothing was deployed, and nothing bills that did not before. Check the engine's image, and try"
-            " again.",
+            hint="Nothing was deployed, and nothing bills that did not before. Check the engine's image, and"
+            " try again.",
             detail="\n".join(lines) or said,
         )
 
