@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -45,6 +45,8 @@ async def list_all(backend: Backend, args: argparse.Namespace) -> int:
         if problem is not None:
             document["error"] = problem.as_dict()
         data(document)
+    elif args.plain:
+        spoken(deployments)
     elif deployments:
         deployment_table(deployments, backend.clock.now())
     elif problem is None:
@@ -74,6 +76,16 @@ def _nobody_answered(backend: Backend, health: Mapping[str, PlatformHealth]) -> 
         if first is None or first.kind == "authentication":
             first = error
     return first
+
+
+def spoken(deployments: Sequence[Deployment]) -> None:
+    """One fact a line, in words and without columns or marks: for a screen reader, or a narrow window."""
+    line(f"{len(deployments)} deployment{'' if len(deployments) == 1 else 's'}.")
+    for deployment in deployments:
+        line()
+        for title, value in _facts(deployment):
+            if value:
+                line(f"{title}: {value}")
 
 
 async def show(backend: Backend, args: argparse.Namespace) -> int:

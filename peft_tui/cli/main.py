@@ -142,6 +142,7 @@ def _add_commands(parser: argparse.ArgumentParser, command: str) -> argparse._Su
     deploy.add_argument("--yes", action="store_true", help="do not ask")
     deploy.add_argument("--json", action="store_true")
     listing = commands.add_parser("list", help="all deployments", epilog=EXIT)
+    listing.add_argument("--plain", action="store_true", help="one fact a line, for a screen reader")
     show = commands.add_parser("show", help="one deployment with its history", epilog=EXIT)
     show.add_argument("name", metavar="NAME")
     show.add_argument("--platform", choices=PLATFORMS, help="where several have the same name")
