@@ -11,7 +11,7 @@ import asyncio
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -127,8 +127,8 @@ class Folding:
 
     async def _write(self, source: Provenance, since: int, batch: Batch) -> bool:
         """False when another process was quicker: what it was added to here is no longer what is there."""
-        known = await self._read(source, batch.wanted())
-        written = await off_the_loop(batch.size, lambda: batch.written(source, known))
+        rows = await self._read(source, batch.wanted)
+        written = await off_the_loop(batch.size, lambda: batch.written(source, rows))
         async with self._db.transaction() as transaction:
             connection = transaction.connection
             found = await connection.execute_fetchall(
@@ -147,18 +147,15 @@ class Folding:
             )
         return True
 
-    async def _read(
-        self, source: Provenance, wanted: Iterable[tuple[str, int, int]]
-    ) -> dict[tuple[str, int, int], tuple[int, str]]:
-        rows = await self._db.all(
+    async def _read(self, source: Provenance, wanted: str) -> list[sqlite3.Row]:
+        return await self._db.all(
             "SELECT c.deployment_id, c.seconds, c.start, c.busy, c.cell FROM json_each(?) AS k"
             " CROSS JOIN figure_cells AS c ON c.deployment_id = json_extract(k.value, '$[0]')"
             " AND c.source = ? AND c.seconds = json_extract(k.value, '$[1]')"
             " AND c.start = json_extract(k.value, '$[2]')",
-            json.dumps(list(wanted)),
+            wanted,
             source,
         )
-        return {(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
 
 
 class Batch:
@@ -196,8 +193,10 @@ class Batch:
             # A long one goes on in minutes in which none began.
             self._cells[level][deployment_id, start // level * level]  # noqa: B018  made by being asked for
 
-    def wanted(self) -> Iterable[tuple[str, int, int]]:
-        """The keys of all cells that it adds to."""
+        self.wanted = json.dumps(list(self._wanted()))
+        """The keys of all cells that it adds to, JSON. Made here, where no key press waits for it."""
+
+    def _wanted(self) -> Iterable[tuple[str, int, int]]:
         places: set[Place] = set()
         for level, coarser in zip(LEVELS, (*LEVELS[1:], None), strict=True):
             places |= self._cells[level].keys()
@@ -206,9 +205,10 @@ class Batch:
                 places = {(id, start // coarser * coarser if coarser else 0) for id, start in places}
 
     def written(
-        self, source: Provenance, known: Mapping[tuple[str, int, int], tuple[int, str]]
+        self, source: Provenance, there: Iterable[sqlite3.Row]
     ) -> list[tuple[str, str, int, int, int, str]]:
-        """The rows to be written, with what is `known` already in them. To be asked for once."""
+        """The rows to be written, with what is `there` already in them. To be asked for once."""
+        known = {(row[0], row[1], row[2]): (row[3], row[4]) for row in there}
         busy: dict[Place, int] = {}
         for place, seconds in self._busy.items():
             level = self._finest[place]

@@ -270,7 +270,7 @@ async def test_a_deployment_forgotten_while_its_requests_are_counted_leaves_noth
     await record(store, [*load(kept.id, 5, failing=0), *load(forgotten.id, 5, failing=0)])
     read = store.figures.folding._read
 
-    async def forget(source: Provenance, wanted: Iterable[tuple[str, int, int]]) -> object:
+    async def forget(source: Provenance, wanted: str) -> object:
         async with store.database.transaction() as transaction:
             await transaction.connection.execute("DELETE FROM deployments WHERE id = ?", (forgotten.id,))
         return await read(source, wanted)
