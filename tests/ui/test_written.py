@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
@@ -63,3 +64,14 @@ async def test_what_changes_below_an_opaque_screen_writes_nothing(tmp_path: Path
         assert repainted == []
         await at.press("escape")
         await at.gone("support-bot")
+
+
+@pytest.mark.parametrize("key", ["e", "question_mark"])
+async def test_a_screen_of_16_colours_shows_nothing_of_what_is_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("PEFT_TUI_THEME", "peft-ansi")
+    async with drive(still_app(tmp_path, populated), size=(60, 20)) as at:
+        await at.sees("newest first", "support-bot")
+        await at.press(key)
+        await at.gone("newest first")
