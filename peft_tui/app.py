@@ -398,7 +398,9 @@ class PeftTui(App[None]):
             if name is not None and self._backend is not None and self._theme_is_free:
                 self.keeper("appearance").keep({"theme": name})
             elif name is not None:
-                self.notify("For this session: config.toml or the terminal says otherwise.", timeout=5)
+                self.notify(
+                    "For this session: config.toml or the terminal says otherwise.", timeout=5, markup=False
+                )
 
         self.push_screen(ThemesScreen(offered(self.available_themes)), chosen)
 
