@@ -63,6 +63,7 @@ class Backend:
         self.lookups = Lookups(store)
         self._directory = directory
         self._crew: Crew | None = None
+        self._closed = False
         self._room: tempfile.TemporaryDirectory[str] | None = None
 
     @cached_property
@@ -210,7 +211,11 @@ class Backend:
         return self._crew
 
     async def close(self) -> None:
-        """Stop the workers where they are, then close the store; the journal goes on at the next start."""
+        """Stop the workers where they are, then close the store; the journal goes on at the next start.
+        A second time does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         if self._crew is not None:
             await self._crew.stop()
         if "figures" in self.__dict__:

@@ -33,9 +33,9 @@ def private_dir(path: Path) -> Path:
 def _place(own: str, xdg: str, fallback: str) -> Path:
     try:
         if os.environ.get(own):
-            return Path(os.environ[own]).expanduser()
+            return Path(os.environ[own]).expanduser().absolute()
         base = os.environ.get(xdg)
-        return (Path(base) if base else Path.home() / fallback) / "peft-tui"
+        return (Path(base).absolute() if base else Path.home() / fallback) / "peft-tui"
     except RuntimeError as error:
         raise ConfigurationInvalid("There is no home directory.", hint=f"Set HOME or {own}.") from error
 

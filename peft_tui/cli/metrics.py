@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import re
 import sys
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from peft_tui.cli.output import data, line, table, talk
 from peft_tui.domain.ages import clocks, span, took
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.domain.metrics import Course
 from peft_tui.domain.money import usd
 from peft_tui.drivers import PLATFORMS
@@ -22,6 +23,9 @@ from peft_tui.redaction import redacted
 from peft_tui.services import export
 from peft_tui.services.figures import FiguresService
 from peft_tui.services.openmetrics import CONTENT_TYPE, open_metrics
+from peft_tui.store.database import StoreError
+
+log = logging.getLogger(__name__)
 
 UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 POINTS = 400
@@ -229,7 +233,11 @@ class ScrapePage:
             return "403 Forbidden", plain, "only at 127.0.0.1\n"
         if words[1].partition("?")[0] != "/metrics":
             return "404 Not Found", plain, "the figures are at /metrics\n"
-        return "200 OK", CONTENT_TYPE, await self.text()
+        try:
+            return "200 OK", CONTENT_TYPE, await self.text()
+        except (StoreError, PeftTuiError) as error:
+            log.warning("a scrape cannot be answered: %s", error)
+            return "503 Service Unavailable", plain, "the store cannot be read; peft-tui doctor says more\n"
 
     async def text(self) -> str:
         backend = self._backend

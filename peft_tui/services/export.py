@@ -139,7 +139,7 @@ def figures_document(figures: Figures) -> dict[str, Any]:
             "unwatched_usd": bill.unwatched_usd if bill.known else None,
             "unwatched_seconds": bill.unwatched_s if bill.known else None,
             "unknown_seconds": bill.unknown_s if bill.known else None,
-            "platform_clock_ahead_seconds": figures.ahead and figures.ahead.total_seconds(),
+            "platform_clock_ahead_seconds": None if figures.ahead is None else figures.ahead.total_seconds(),
             "usd_per_request": figures.usd_per_request,
             "usd_per_million_tokens": figures.usd_per_million,
             "usd_per_million_tokens_busy": figures.usd_per_million_busy,

@@ -85,7 +85,7 @@ def open_metrics(
             errors.add("_total", {**labels, "error_type": kind}, count)
         own = _own(deployment)
         for status in Status:
-            current = int(deployment.status is status)
+            current = int(deployment.standing is status)
             state.add("", {**own, "peft_deployment_state": status.value}, current)
         if figures.cost_usd is not None:
             cost.add("_total", {**own, "kind": "estimated"}, figures.cost_usd)

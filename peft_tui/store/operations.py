@@ -227,14 +227,15 @@ class Operations:
         self, operation: Operation, step: OperationStep, done: int | None, total: int | None, note: str
     ) -> None:
         async with self._db.transaction() as transaction:
-            await transaction.connection.execute(
+            written = await transaction.connection.execute(
                 # A wait that was given up has nothing more to say: why it was stays to be read.
                 "UPDATE operation_steps SET done = ?, total = ?, note = ? WHERE operation_id = ? AND seq = ?"
                 " AND NOT (key IN (SELECT value FROM json_each(?)) AND EXISTS (SELECT 1 FROM operations"
                 " WHERE id = operation_id AND given_up))",
                 (done, total, redact(note), operation.id, step.seq, json.dumps(sorted(WATCHED))),
             )
-            await self._touch(transaction, operation)
+            if written.rowcount:
+                await self._touch(transaction, operation)
 
     async def _write_step(
         self, operation: Operation, step: OperationStep, state: StepState, note: str

@@ -40,6 +40,7 @@ from peft_tui.domain.operation import (
 )
 from peft_tui.domain.status import Condition, gone
 from peft_tui.drivers.protocol import Driver, StepContext
+from peft_tui.redaction import redact
 from peft_tui.store import Changes, Store, StoreError, Transaction
 from peft_tui.workers.progress import Progress
 from peft_tui.workers.watching import PATIENCE_SECONDS, AskAgain, Watch
@@ -132,9 +133,10 @@ class OperationRunner:
         """What belongs to accounts that no window has a key of waits, and says so."""
         journal = self._store.operations
         for account, operation in await journal.elsewhere(self._platform, self._account):
-            note = f"It belongs to the account {account}: start peft-tui with that account's key."
+            # As the store keeps it: a note that never looks written would be written for ever.
+            note = redact(f"It belongs to the account {account}: start peft-tui with that account's key.")
             step = operation.current
-            if step is None or step.note == note:
+            if step is None or operation.given_up or step.note == note:
                 continue
             with self._nobody_serves(account) as nobody:
                 if nobody:

@@ -90,6 +90,21 @@ async def test_from_the_backup_it_is_known_as_before(
         assert "This is the backup of" in written.err
 
 
+async def test_what_cannot_be_mended_is_said_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with life(tmp_path, "replicate") as lived:
+        path = await deployed(lived)
+        page(path)
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("peft_tui.store.mend", full)
+        with pytest.raises(ConfigurationInvalid, match="cannot be put aside"):
+            await commands(lived, path, monkeypatch)("delete", "bot", "--yes")
+
+
 @pytest.mark.parametrize("harm", [header, page])
 async def test_a_deploy_that_meets_the_damage_sends_nothing(
     harm: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import sqlite3
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -205,6 +206,16 @@ async def test_json_says_where_figures_come_from_and_null_for_unknown(store: Sto
     assert document["cost"]["provenance"] == "estimated"
 
 
+@pytest.mark.parametrize(("ahead", "told"), [(timedelta(0), 0.0), (timedelta(hours=1), 3600.0), (None, None)])
+async def test_json_says_how_far_the_clocks_are_apart_none_of_it_too(
+    store: Store, ahead: timedelta | None, told: float | None
+) -> None:
+    deployment, course = await scene(store)
+    course = replace(course, figures=replace(course.figures, ahead=ahead))
+    document = json.loads(export.document("json", deployment, course, NOON))
+    assert document["cost"]["platform_clock_ahead_seconds"] == told
+
+
 async def test_nothing_is_written_over(tmp_path: Path) -> None:
     first = export.save("../a b", "csv", "one", NOON, tmp_path)
     second = export.save("../a b", "csv", "two", NOON, tmp_path)
@@ -246,6 +257,21 @@ async def test_a_scrape_asks_the_platforms_at_most_every_thirty_seconds(store: S
         assert "403" in await fetch(port, "GET /metrics", host="rebound.example:9")
     finally:
         server.close()
+
+
+async def test_a_scrape_of_a_store_that_cannot_be_read_is_told_so(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path)
+    page = ScrapePage(StillBackend(store, {}, FrozenClock(), tmp_path, None), refresh=False)
+    connection = sqlite3.connect(store.database.path)
+    connection.execute("DROP TABLE deployments")
+    connection.close()
+    server = await asyncio.start_server(page.answer, "127.0.0.1", 0)
+    try:
+        answer = await fetch(server.sockets[0].getsockname()[1], "GET /metrics")
+        assert "503 Service Unavailable" in answer and "peft-tui doctor" in answer
+    finally:
+        server.close()
+        await store.close()
 
 
 class CountingBackend(StillBackend):

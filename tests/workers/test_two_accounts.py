@@ -10,12 +10,14 @@ import pytest
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.operation import Operation, OperationState
+from peft_tui.domain.operation import AWAIT_ACTIVE, Operation, OperationState
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers import capabilities
 from peft_tui.sandbox import Sandbox
 from peft_tui.sandbox.together.state import ACME_KEY, GLOBEX_KEY
+from peft_tui.store.database import Changes
 from peft_tui.workers.duty import Duty
+from tests.doubles import NOON
 from tests.life import LLAMA, SandboxClock, hub
 
 PATIENCE_SECONDS = 20.0
@@ -101,6 +103,36 @@ async def test_what_no_window_has_the_key_of_waits_and_says_so(
     await until(said)
     assert (await newest(only, theirs)).state is OperationState.QUEUED
     assert sandbox.world.together.endpoints == {}
+
+
+@pytest.mark.parametrize("given_up", [False, True])
+async def test_what_waits_for_another_account_is_said_once(
+    window: Callable[[str], Awaitable[Backend]], sandbox: Sandbox, given_up: bool
+) -> None:
+    only = await window(ACME_KEY)
+    theirs = await deploy(only, "theirs", GLOBEX)
+    if given_up:
+        operation = await newest(only, theirs)
+        for step in operation.steps:
+            if step.key != AWAIT_ACTIVE:
+                await only.store.operations.step_done(operation, step, {}, NOON)
+        await only.life.cancel(operation.id)
+    told = 0
+
+    def count(changes: Changes) -> None:
+        nonlocal told
+        told += theirs.id in changes.deployments
+
+    only.store.database.listen(count)
+    await only.start()
+
+    async def looked() -> bool:
+        return len([r for r in sandbox.world.data.requests if r.path.endswith("/endpoints")]) > 0
+
+    await until(looked)
+    for _ in range(200):
+        await asyncio.sleep(0.001)
+    assert told <= 3
 
 
 def test_one_account_s_duty_is_not_another_s(tmp_path: Path) -> None:
