@@ -28,6 +28,7 @@ from peft_tui.domain.errors import (
     Effect,
     PeftTuiError,
     PlatformFailed,
+    ResourceUnavailable,
 )
 from peft_tui.domain.offers import left_behind, planned
 from peft_tui.domain.operation import (
@@ -190,8 +191,8 @@ class OperationRunner:
             return True
         except PeftTuiError as error:
             # What may have been done is looked for, whatever else is wrong; and a stop is not given up
-            # because something else than the platform answered.
-            stops = step.key == "stop" and isinstance(error, ConnectionFailed)
+            # because something else than the platform answered, or for want of room, which it needs none of.
+            stops = step.key == "stop" and isinstance(error, ConnectionFailed | ResourceUnavailable)
             if not error.transient and error.effect is Effect.NONE and not stops:
                 await self._fail(operation, deployment, step, error)
                 return False

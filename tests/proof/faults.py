@@ -19,10 +19,12 @@ from peft_tui.drivers import network
 from tests.proof.bench import Bench, bench
 from tests.proof.scenes import Scene
 
+RATE = {"message": "rate limit exceeded", "error": {"message": "rate limit exceeded"}}
 PASSING: dict[str, Mapping[str, Any]] = {
     "500": {"action": "status", "code": 500},
     "503 html": {"action": "status", "code": 503, "body": "<html>upstream</html>"},
-    "429": {"action": "status", "code": 429, "headers": {"Retry-After": "3"}},
+    # Over gRPC the words alone tell a limited rate from money that is spent.
+    "429": {"action": "status", "code": 429, "headers": {"Retry-After": "3"}, "body": RATE},
     "reset before": {"action": "reset_before"},
     "reset after": {"action": "reset_after"},
     "hang": {"action": "hang"},
