@@ -34,7 +34,7 @@ async def live(home: Path) -> Lived:
     async with run_sandbox(seed=1, speed=SPEED) as box:
         environment = Environment(Path(sys.executable))
         around = {**box.env, "HOME": str(home)}
-        facts = await environment.facts("modal_life.py", around, str(home / "adapter"))
+        facts = await environment.facts("modal_life.py", around, str(home / "adapter"), box.url)
         rows = [r for r in box.world.data.requests if r.method == "RPC"]
         (bill,) = bills(box.world)
         refused = [r.path for r in rows if r.status != 200]

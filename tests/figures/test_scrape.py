@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,10 +32,10 @@ async def asked(client: httpx.AsyncClient, query: str) -> list[Any]:
 
 
 async def port_of(log: Path) -> int:
-    """Where it listens, as its log says."""
-    while not (found := [line for line in log.read_text().splitlines() if "Listening on" in line]):
+    """Where it listens, as its log says. A line may be half written."""
+    while (found := re.search(r'Listening on.*127\.0\.0\.1:(\d+)["\s]', log.read_text())) is None:
         await asyncio.sleep(0.02)
-    return int(found[0].rpartition("127.0.0.1:")[2].split()[0].strip('"'))
+    return int(found[1])
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="no prometheus here")
