@@ -88,9 +88,12 @@ class Deployment:
 
     @property
     def half_made(self) -> bool:
-        """Its create failed, and the platform has it all the same: whatever runs of it was not asked for."""
+        """Its create failed, and the platform has it all the same: whatever runs of it was not asked for.
+
+        Of one that may have been carried out whole, the platform's word counts.
+        """
         operation = self.operation
-        failed = operation is not None and operation.state is OperationState.FAILED
+        failed = operation is not None and operation.state is OperationState.FAILED and not operation.unclear
         create = operation is not None and operation.kind is OperationKind.CREATE
         return failed and create and self.observation is not None and self.condition is not Condition.GONE
 

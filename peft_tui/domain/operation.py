@@ -125,6 +125,12 @@ class Operation:
         return any(step.bills and step.state in (StepState.DONE, StepState.SENT) for step in self.steps)
 
     @property
+    def unclear(self) -> bool:
+        """It ended as failed, and as far as anybody knows each step of it may have been carried out."""
+        carried_out = all(step.state in (StepState.DONE, StepState.SENT) for step in self.steps)
+        return self.state is OperationState.FAILED and bool(self.steps) and carried_out
+
+    @property
     def may_bill(self) -> bool:
         """True when a step that costs money was begun."""
         return any(step.bills and step.state is not StepState.PENDING for step in self.steps)

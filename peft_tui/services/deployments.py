@@ -75,7 +75,8 @@ class DeploymentService:
 
         Args:
             account: whose price was shown. With another account's key it is not carried out.
-            instead_of: one that failed, whose name may be taken over. To delete it is another intent.
+            instead_of: one that failed: its name may be taken over, and it is deleted. Both are written
+                down together, or neither.
 
         Raises:
             ConfigurationInvalid, Conflict: it cannot be; nothing was written and nothing will be sent.
@@ -113,6 +114,11 @@ class DeploymentService:
             # Looked up once more under the lock: two windows may ask for the same name at once.
             if await self._store.deployments.name_is_taken(spec.name, transaction, but=instead_of):
                 raise taken(spec.name)
+            if instead_of:
+                # It knows what is offered: the first frame goes without.
+                from peft_tui.services.life import LifeService
+
+                await LifeService(self._store, self._clock).give_way(transaction, instead_of)
             await self._store.deployments.insert(transaction, deployment)
             await self._store.operations.insert(transaction, operation)
         return deployment

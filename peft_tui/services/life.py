@@ -22,7 +22,7 @@ from peft_tui.domain.spec import Settings, Value
 from peft_tui.domain.status import Condition
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import local_part, read_changes
-from peft_tui.services.reasons import why_not, why_not_adopt
+from peft_tui.services.reasons import why_not, why_not_adopt, why_not_again
 from peft_tui.services.versions import changes_to, settings_of
 from peft_tui.store import Store, Transaction
 
@@ -63,6 +63,19 @@ class LifeService:
         """
         options: Settings = {"keep_adapter": "yes"} if keep_adapter else {}
         return await self._intend(deployment_id, OperationKind.DELETE, options)
+
+    async def give_way(self, transaction: Transaction, deployment_id: str) -> None:
+        """Delete what failed, where the one that takes its place is written down.
+
+        Raises:
+            NotPossible: it has not failed, or has come up since it was looked at.
+        """
+        failed = await self._read(deployment_id)
+        if reason := why_not_again(failed):
+            raise NotPossible(
+                f"“{failed.name}” stays: {reason}", hint="Nothing was sent, and nothing of it is deleted."
+            )
+        await self._write(transaction, deployment_id, OperationKind.DELETE)
 
     async def update(self, deployment_id: str, changes: Mapping[str, str]) -> Operation:
         """Change settings.
@@ -153,41 +166,50 @@ class LifeService:
     ) -> Operation:
         """Write the intent, under the lock that no other window can hold meanwhile."""
         self._check()
-        now = self._clock.now()
-        store = self._store
-        async with store.database.transaction(durable=True) as transaction:
-            deployment = await self._read(deployment_id)
-            earlier = await store.operations.of_deployment(deployment.id)
-            if kind is OperationKind.STOP and (stopping := await self._stop_again(transaction, earlier)):
-                return stopping
-            if reason := why_not(deployment, kind):
-                raise NotPossible(reason, hint="Nothing was sent.")
-            ended = True
-            if kind in ENDS:
-                ended = await self._end_earlier(transaction, earlier, kind, now)
-            if typed is not None:
-                changes = await self._take_local_part(transaction, deployment, typed)
-            if kind is OperationKind.START:
-                self._check_create(earlier)
-                low, high = deployment.bounds_to_start or (0, 0)
-                changes = {"min_instances": low, "max_instances": high}
-            changes = changes or {}
-            plan = capabilities(deployment.platform).verbs[kind]
-            steps: Sequence[PlannedStep] = plan(deployment.spec.changed(changes), changes)
-            if kind in ENDS and ended and _never_made(deployment, earlier):
-                kind, steps, reason = OperationKind.DELETE, (), NEVER_MADE
-            if kind is OperationKind.DELETE and ended and deployment.condition is Condition.GONE:
-                steps, reason = (), FORGOTTEN
-            if kind is OperationKind.UPDATE and not changes:
-                steps = ()
-            done = not steps
-            state = OperationState.DONE if done else OperationState.QUEUED
-            operation = Operation(
-                uuid.uuid4().hex, deployment.id, kind, state, now, now, planned(steps), None, changes
-            )
-            await store.operations.insert(transaction, operation)
-            if done and kind is OperationKind.DELETE:
-                await store.deployments.remove(transaction, deployment, now, reason)
+        async with self._store.database.transaction(durable=True) as transaction:
+            return await self._write(transaction, deployment_id, kind, changes, typed)
+
+    async def _write(
+        self,
+        transaction: Transaction,
+        deployment_id: str,
+        kind: OperationKind,
+        changes: Settings | None = None,
+        typed: Mapping[str, str] | None = None,
+    ) -> Operation:
+        now, store = self._clock.now(), self._store
+        deployment = await self._read(deployment_id)
+        earlier = await store.operations.of_deployment(deployment.id)
+        if kind is OperationKind.STOP and (stopping := await self._stop_again(transaction, earlier)):
+            return stopping
+        if reason := why_not(deployment, kind):
+            raise NotPossible(reason, hint="Nothing was sent.")
+        ended = True
+        if kind in ENDS:
+            ended = await self._end_earlier(transaction, earlier, kind, now)
+        if typed is not None:
+            changes = await self._take_local_part(transaction, deployment, typed)
+        if kind is OperationKind.START:
+            self._check_create(earlier)
+            low, high = deployment.bounds_to_start or (0, 0)
+            changes = {"min_instances": low, "max_instances": high}
+        changes = changes or {}
+        plan = capabilities(deployment.platform).verbs[kind]
+        steps: Sequence[PlannedStep] = plan(deployment.spec.changed(changes), changes)
+        if kind in ENDS and ended and _never_made(deployment, earlier):
+            kind, steps, reason = OperationKind.DELETE, (), NEVER_MADE
+        if kind is OperationKind.DELETE and ended and deployment.condition is Condition.GONE:
+            steps, reason = (), FORGOTTEN
+        if kind is OperationKind.UPDATE and not changes:
+            steps = ()
+        done = not steps
+        state = OperationState.DONE if done else OperationState.QUEUED
+        operation = Operation(
+            uuid.uuid4().hex, deployment.id, kind, state, now, now, planned(steps), None, changes
+        )
+        await store.operations.insert(transaction, operation)
+        if done and kind is OperationKind.DELETE:
+            await store.deployments.remove(transaction, deployment, now, reason)
         return operation
 
     async def _stop_again(self, transaction: Transaction, earlier: Sequence[Operation]) -> Operation | None:

@@ -52,6 +52,25 @@ class Operations:
         accounts = {row["id"]: row["account"] for row in rows}
         return [(accounts[operation.id], operation) for operation in await self._with_steps(rows)]
 
+    async def unclear(self, platform: str) -> list[Operation]:
+        """The creates that ended as failed although each step may have been carried out."""
+        rows = await self._db.all(
+            "SELECT operations.* FROM operations JOIN deployments ON deployments.id = deployment_id"
+            " WHERE state = 'failed' AND kind = 'create' AND platform = ? AND NOT EXISTS (SELECT 1"
+            " FROM operation_steps WHERE operation_id = operations.id"
+            " AND operation_steps.state NOT IN ('done', 'sent'))",
+            platform,
+        )
+        return await self._with_steps(rows)
+
+    async def turned_out_well(self, transaction: Transaction, operation: Operation, now: datetime) -> None:
+        """What was unclear is done: the platform shows what was asked for."""
+        await transaction.connection.execute(
+            "UPDATE operation_steps SET state = ?, finished_at = ? WHERE operation_id = ? AND state = ?",
+            (StepState.DONE, now.isoformat(), operation.id, StepState.SENT),
+        )
+        await self.write_state(transaction, operation, OperationState.DONE, now)
+
     async def get(self, operation_id: str) -> Operation | None:
         rows = await self._db.all("SELECT * FROM operations WHERE id = ?", operation_id)
         return next(iter(await self._with_steps(rows)), None)

@@ -90,14 +90,18 @@ async def _requests(place: Place, backend: Backend) -> Screen[Any] | None:
 
 
 async def _wizard(place: Place, backend: Backend) -> Screen[Any] | None:
+    from peft_tui.services.reasons import why_not_again
     from peft_tui.ui.screens.wizard import WizardScreen
     from peft_tui.ui.screens.wizard.draft import Draft
 
     draft = Draft.from_dict(place.get("draft"))
     again = await _deployment_of({"deployment": place.get("again")}, backend) if place.get("again") else None
     step = place.get("step")
-    if draft is None or not isinstance(step, int) or (again is None) is not (place.get("again") is None):
+    if draft is None or not isinstance(step, int):
         return None
+    if again is not None and why_not_again(again):
+        # What was typed is kept for a new one: this one serves by now, or is on its way.
+        again = None
     return WizardScreen(backend, draft=draft, step=step, again=again)
 
 

@@ -13,8 +13,9 @@ from peft_tui.clock import Clock
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, PeftTuiError
+from peft_tui.domain.operation import Operation
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
-from peft_tui.domain.status import Condition, Observation, gone
+from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.drivers.protocol import Dated, Describer, Driver, RemoteDeployment
 from peft_tui.store import Store, StoreError
 
@@ -98,6 +99,7 @@ class Refresh:
     ) -> None:
         store = self._store
         news = await asyncio.to_thread(_news, pairs, observations)
+        unclear = await store.operations.unclear(self._platform)
         async with store.database.transaction() as transaction:
             for mine, remote, observation in news:
                 if mine is None:
@@ -106,6 +108,8 @@ class Refresh:
                 await store.deployments.observe(
                     transaction, mine, observation, remote_id=remote.remote_id, account=account
                 )
+            for operation in _that_serve(unclear, pairs, observations):
+                await store.operations.turned_out_well(transaction, operation, now)
             for deployment, is_gone in missing:
                 if is_gone:
                     await store.deployments.observe(
@@ -228,6 +232,23 @@ def _news(
         (mine, remote, observation)
         for (mine, remote), observation in zip(pairs, observations, strict=True)
         if mine is None or not _unchanged(mine, remote, observation)
+    ]
+
+
+def _that_serve(
+    unclear: Iterable[Operation],
+    pairs: list[tuple[Deployment | None, RemoteDeployment]],
+    observations: list[Observation],
+) -> list[Operation]:
+    """Those whose deployment is listed as active: a restored store does not know how they ended."""
+    wanted = {operation.deployment_id: operation for operation in unclear}
+    if not wanted:
+        return []
+    return [
+        wanted[mine.id]
+        for (mine, _), seen in zip(pairs, observations, strict=True)
+        if mine is not None and mine.id in wanted
+        if seen.status is Status.ACTIVE and seen.condition is not Condition.STOPPING
     ]
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -14,11 +15,14 @@ import pytest
 
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.operation import OperationState, StepState
+from peft_tui.domain.status import Status
+from peft_tui.services.reasons import why_not_again
 from peft_tui.store import Damage, Store, StoreError, care
 from peft_tui.store.care import back_up, backup_is_due, backup_path, identity, mend, quick_check
 from peft_tui.store.migrations import MIGRATIONS
 from peft_tui.workers.keeper import Keeper
-from tests.doubles import deployment, intend
+from peft_tui.workers.refresh import Refresh
+from tests.doubles import PLATFORM, ScriptedDriver, VirtualClock, deployment, intend, remote
 
 PAGE = 4096
 
@@ -134,6 +138,40 @@ async def test_what_had_not_ended_in_the_backup_is_not_carried_out_again(tmp_pat
     assert operation.error is not None and "restored from its backup" in operation.error["message"]
     assert {step.state for step in operation.steps} == {StepState.SENT}, "each may have been sent since"
     assert await store.operations.unfinished("together") == []
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "again"),
+    [
+        (Status.ACTIVE, OperationState.DONE, "It has not failed: update it."),
+        (Status.DEPLOYING, OperationState.FAILED, "It has not failed: update it."),
+        (Status.FAILED, OperationState.FAILED, ""),
+    ],
+)
+async def test_a_create_of_the_backup_is_what_the_platform_shows_of_it(
+    tmp_path: Path, now: Status, state: OperationState, again: str
+) -> None:
+    """It may have ended well since: to try it again would delete what serves."""
+    store = await Store.open(tmp_path)
+    asked = await intend(store, deployment("bot"))
+    await store.close()
+    back_up(store.database.path)
+    break_header(store.database.path)
+    store = await Store.open(tmp_path)
+    driver, clock = ScriptedDriver(), VirtualClock()
+    driver.lists = deque([[remote(deployment("bot").remote_name, now)]] * 2)
+    refresh = Refresh(PLATFORM, driver, store, clock)
+    for _ in range(2):
+        await refresh.tick()
+        (row,) = await store.deployments.all()
+        assert row.standing is now
+        assert why_not_again(row) == again
+        (operation,) = await store.operations.of_deployment(asked.deployment_id)
+        assert operation.state is state
+    if state is OperationState.DONE:
+        assert operation.error is None
+        assert {step.state for step in operation.steps} == {StepState.DONE}, "so that it can be started"
     await store.close()
 
 

@@ -18,7 +18,9 @@ from peft_tui.domain.status import Status, gone
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.reasons import why_not_again
 from peft_tui.store import Store
-from tests.seeds import H100, NOON, create, fail, listed, made, observed, put
+from peft_tui.ui.places import screen_at
+from peft_tui.ui.screens.wizard import WizardScreen
+from tests.seeds import H100, NOON, create, fail, listed, made, observed, put, see
 from tests.ui.test_draft import together
 from tests.ui.test_life import asked, at_home, backend_of
 from tests.ui.test_wizard_scene import TOGETHER_FIT, wizard
@@ -106,6 +108,41 @@ async def test_the_new_one_takes_the_name_and_the_old_one_is_deleted(tmp_path: P
         assert old.operation is not None and old.operation.kind.value == "delete"
         assert new.operation is not None and new.operation.kind.value == "create"
         assert (await scene.backend.deployments.find("bot")).id == new.id
+
+
+async def test_what_came_up_while_the_wizard_stood_open_is_not_deleted(tmp_path: Path) -> None:
+    async def seed(backend: Backend) -> Deployment:
+        return await put(
+            backend.store, made("bot", adapter="acme/r16", instance_type="1xh100"), observed(Status.FAILED)
+        )
+
+    async with wizard(tmp_path, failed=seed) as scene:
+        await scene.on_page(3)
+        await scene.fits()
+        await scene.at.press("ctrl+n")
+        await scene.on_page(4)
+        (old,) = await scene.stored()
+        await see(scene.backend.store, old, observed(Status.ACTIVE, 0))
+        await scene.at.press("ctrl+s")
+        await scene.told("“bot” stays: It has not failed")
+        (row,) = await scene.stored()
+        assert row.under_way is None and not scene.host.results
+
+
+@pytest.mark.parametrize("meanwhile", [Status.FAILED, Status.ACTIVE])
+async def test_a_kept_draft_deletes_only_what_has_failed_still(tmp_path: Path, meanwhile: Status) -> None:
+    async def seed(backend: Backend) -> Deployment:
+        return await put(backend.store, made("bot"), observed(Status.FAILED))
+
+    async with wizard(tmp_path, failed=seed) as scene:
+        (old,) = await scene.stored()
+        kept = scene.host.screen
+        assert isinstance(kept, WizardScreen)
+        await see(scene.backend.store, old, observed(meanwhile, 0))
+        screen = await screen_at(kept.place(), scene.backend)
+        assert isinstance(screen, WizardScreen)
+        again = old.id if meanwhile is Status.FAILED else None
+        assert screen.place() == {**kept.place(), "again": again}
 
 
 async def test_one_that_failed_at_the_platform_keeps_its_name_for_its_successor(store: Store) -> None:

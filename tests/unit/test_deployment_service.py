@@ -11,13 +11,13 @@ import pytest
 
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Origin
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PeftTuiError
-from peft_tui.domain.operation import OperationState, StepState
+from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, NotPossible, PeftTuiError
+from peft_tui.domain.operation import Operation, OperationKind, OperationState, StepState
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.deployments import DeploymentService, summarize
-from peft_tui.store import Store
+from peft_tui.store import Store, StoreError, Transaction
 from tests.doubles import VirtualClock, deployment, intend, see, seen
 
 DIRECTORY = AdapterSource(SourceKind.DIRECTORY, "/out")
@@ -195,3 +195,55 @@ def test_the_header_counts_and_adds_up_what_bills_now() -> None:
     )
     assert (summary.total, summary.active, summary.deploying, summary.failed) == (7, 2, 2, 1)
     assert (summary.usd_per_hour, summary.unpriced) == (Decimal("6.50"), 2)
+
+
+async def failed_one(store: Store) -> str:
+    """Ours, failed at its platform; its id."""
+    wanted = replace(deployment("bot"), spec=spec())
+    asked = await intend(store, wanted)
+    await store.operations.set_state(asked, OperationState.FAILED, asked.created_at, {"message": "refused"})
+    await see(store, wanted.id, seen(Status.FAILED, billed_instances=0), remote_id="ep_1/dep_1")
+    return wanted.id
+
+
+async def test_what_failed_gives_way_in_the_same_breath(service: DeploymentService, store: Store) -> None:
+    old = await failed_one(store)
+    new = await service.deploy(spec(), instead_of=old)
+    row = await store.deployments.get(old)
+    assert row is not None and row.under_way is not None
+    assert row.under_way.kind is OperationKind.DELETE
+    assert {d.id for d in await store.deployments.all()} == {old, new.id}
+
+
+async def test_what_serves_by_now_does_not_give_way_and_nothing_is_written(
+    service: DeploymentService, store: Store
+) -> None:
+    old = deployment("bot")
+    asked = await intend(store, replace(old, spec=spec()))
+    await store.operations.set_state(asked, OperationState.DONE, asked.created_at)
+    await see(store, old.id, seen(Status.ACTIVE, billed_instances=1), remote_id="ep_1/dep_1")
+    with pytest.raises(NotPossible, match="“bot” stays: It has not failed"):
+        await service.deploy(spec(), instead_of=old.id)
+    (row,) = await store.deployments.all()
+    assert row.id == old.id and row.under_way is None
+
+
+async def test_where_the_old_one_cannot_be_deleted_the_new_one_is_not_asked_for(
+    service: DeploymentService, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full after the first of the two intents: neither is there afterwards."""
+    old = await failed_one(store)
+    really, written = store.operations.insert, []
+
+    async def full(transaction: Transaction, operation: Operation) -> None:
+        written.append(operation.kind)
+        if len(written) == 2:
+            raise StoreError("database or disk is full")
+        await really(transaction, operation)
+
+    monkeypatch.setattr(store.operations, "insert", full)
+    with pytest.raises(StoreError):
+        await service.deploy(spec(), instead_of=old)
+    assert set(written) == {OperationKind.CREATE, OperationKind.DELETE}
+    (row,) = await store.deployments.all()
+    assert row.id == old and row.under_way is None

@@ -327,18 +327,11 @@ class WizardScreen(Screen[Deployment | None]):
 
     async def _ask_for(self, spec: DeploymentSpec) -> Deployment:
         backend, account, failed = self._work.backend, self._work.account.value, self._work.instead_of
-        deployment = await backend.deployments.deploy(
+        return await backend.deployments.deploy(
             spec,
             account.id if account is not None else "",
             instead_of=failed.id if failed is not None else "",
         )
-        if failed is not None:
-            try:
-                await backend.life.delete(failed.id)
-            except PeftTuiError as error:
-                # Deleted or taken up elsewhere meanwhile. The new one is asked for all the same.
-                self.app.notify(clean_line(f"{failed.name}: {error.message}", 200), markup=False)
-        return deployment
 
     # The frame
 
