@@ -491,7 +491,8 @@ def run(
     """
     app = PeftTui(open_backend, sandbox=sandbox, adapter=adapter, settings=settings)
     try:
-        app.run(mouse=app.settings.config.mouse)
+        # While the mouse is reported, GNU screen keeps a lone escape back until the next key.
+        app.run(mouse=app.settings.config.mouse and "STY" not in os.environ)
     finally:
         gc.enable()
     if app.damage is not None and on_damage is not None:
