@@ -35,7 +35,7 @@ from peft_tui.ui.keymap import problems as keymap_problems
 from peft_tui.ui.last_line import LastLine
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
-from peft_tui.ui.session import Keeper
+from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.theme import ANSI, THEMES, ascii_only, choose_theme, is_theme, offered, without_colour
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
@@ -105,8 +105,8 @@ class PeftTui(App[None]):
         self._opening: asyncio.Future[Backend] | None = None
         self._backend: Backend | None = None
         self._noticing = False
-        self._keepers: dict[str, Keeper] = {}
-        self._open_places: Keeper
+        self._keepers: dict[str, ViewKeeper] = {}
+        self._open_places: ViewKeeper
         self._home: DeploymentsScreen | None = None
         self._prepared = asyncio.Event()
         for theme in THEMES:
@@ -197,9 +197,11 @@ class PeftTui(App[None]):
 
     async def _start(self, backend: Backend) -> None:
         try:
-            await backend.prepare()
+            try:
+                await backend.prepare()
+            finally:
+                self._prepared.set()
             self.ready = True
-            self._prepared.set()
             await backend.start()
             await backend.keep()
         except PeftTuiError as error:
@@ -252,28 +254,35 @@ class PeftTui(App[None]):
 
     # How it was left
 
-    def keeper(self, name: str) -> Keeper:
+    def keeper(self, name: str) -> ViewKeeper:
         """What writes something down in the store; it ends with the application."""
         assert self._backend is not None
-        return self._keepers.setdefault(name, Keeper(self._backend.store.views, name))
+        return self._keepers.setdefault(name, ViewKeeper(self._backend.store.views, name))
 
     async def _reopen(self, home: DeploymentsScreen, backend: Backend) -> None:
         """The screens that stood open above the list, unless a key was quicker."""
         kept = (await self._open_places.read()).get("open")
         places = [place for place in kept if isinstance(place, dict)] if isinstance(kept, list) else []
-        if any(place.get("screen") == "wizard" for place in places):
-            # In the sandbox there are no credentials before it stands.
-            await self._prepared.wait()
-        top: Screen[Any] = home
-        for place in places:
-            from peft_tui.ui.places import screen_at
+        try:
+            if any(place.get("screen") == "wizard" for place in places):
+                # In the sandbox there are no credentials before it stands.
+                await self._prepared.wait()
+            if places:
+                # A screen that crashes while it opens must not do so at every start.
+                await self._open_places.write({"open": []})
+            top: Screen[Any] = home
+            for place in places:
+                from peft_tui.ui.places import screen_at
 
-            above = await screen_at(place, backend)
-            if above is None or self.screen is not top:
-                break
-            await home.open(above)
-            top = above
-        self._watch_places(home)
+                above = await screen_at(place, backend)
+                if above is None or self.screen is not top:
+                    break
+                await home.open(above)
+                top = above
+        finally:
+            self._watch_places(home)
+        if places:
+            self._keep_places()
 
     def _watch_places(self, home: DeploymentsScreen) -> None:
         self._home = home
@@ -283,7 +292,7 @@ class PeftTui(App[None]):
         self._keep_places()
 
     def _keep_places(self) -> None:
-        if self._home is not None and self._home in self.screen_stack:
+        if self._home is not None and self._home in self.screen_stack and self._exception is None:
             from peft_tui.ui.places import places_of
 
             above = self.screen_stack[self.screen_stack.index(self._home) + 1 :]
@@ -453,6 +462,9 @@ class PeftTui(App[None]):
         if self._backend is not None:
             self.notices.close()
             self.last_words = await self._parting_words(self._backend)
+            if self._exception is not None:
+                # What was opened just before a crash may be what crashed.
+                self._open_places.drop()
             for keeper in self._keepers.values():
                 await keeper.close()
             await self._backend.close()

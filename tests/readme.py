@@ -78,7 +78,9 @@ def keys() -> str:
         if binding.key != "escape":
             keys = " ".join(f"`{SPELLED.get(key, key)}`" for key in binding.key.split(","))
             told = binding.tooltip.rstrip(".")
-            found[keys] = f"{binding.description}: {told[:1].lower()}{told[1:]}"
+            # “URL” is spelled so wherever it stands.
+            first = told[:1] if told[1:2].isupper() else told[:1].lower()
+            found[keys] = f"{binding.description}: {first}{told[1:]}"
     pairs = list(found.items())
     half = -(-len(pairs) // 2)
     left, right = pairs[:half], [*pairs[half:], ("", "")]

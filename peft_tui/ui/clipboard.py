@@ -43,10 +43,12 @@ async def to_tmux(text: str, environ: Mapping[str, str]) -> bool:
     try:
         await asyncio.wait_for(tmux.communicate(text.encode("utf-8", "replace")), TMUX_SECONDS)
     except (TimeoutError, OSError):
-        with suppress(ProcessLookupError):
-            tmux.kill()
-        await tmux.wait()
         return False
+    finally:
+        if tmux.returncode is None:
+            with suppress(ProcessLookupError):
+                tmux.kill()
+            await tmux.wait()
     return tmux.returncode == 0
 
 

@@ -20,7 +20,7 @@ MARKS_LAST = timedelta(hours=12)
 """Marks that are older are forgotten: what is done is done to all marked."""
 
 
-class Keeper:
+class ViewKeeper:
     """Writes down how something is once it has been so for a moment; what is equal is not written again."""
 
     def __init__(self, views: Views, name: str) -> None:
@@ -46,6 +46,15 @@ class Keeper:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(REST_SECONDS, self._write_soon)
+
+    async def write(self, document: Mapping[str, Any]) -> None:
+        """Write this, at once."""
+        self.keep(document)
+        await self.close()
+
+    def drop(self) -> None:
+        """Do not write what is still to be written."""
+        self._wanted = self._written
 
     async def close(self) -> None:
         """Write what is still to be written, and nothing after that."""

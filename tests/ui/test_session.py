@@ -10,13 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from peft_tui.app import PeftTui
+from peft_tui.backend import Backend
 from peft_tui.domain.adapter import SourceKind
+from peft_tui.domain.errors import PeftTuiError
 from peft_tui.store import Store
+from peft_tui.ui import places
 from peft_tui.ui.filter import Filter
+from peft_tui.ui.screens.deployment import DeploymentScreen
+from peft_tui.ui.screens.metrics import MetricsScreen
 from peft_tui.ui.screens.wizard.draft import Draft
-from peft_tui.ui.session import MARKS_LAST, Keeper, View
+from peft_tui.ui.session import MARKS_LAST, View, ViewKeeper
 from tests.driving import Driver, drive
-from tests.seeds import NOON, Seed, populated, still_app
+from tests.seeds import NOON, Seed, populated, still_app, still_opener
 from tests.terminal import Terminal
 from tests.ui.test_app import ROOT, still
 from tests.ui.test_deployments_screen import screen_of
@@ -83,6 +89,79 @@ async def test_what_is_gone_meanwhile_does_not_open(tmp_path: Path) -> None:
         assert at.app.screen is screen_of(at)
 
 
+@pytest.mark.parametrize("where", ["compose", "on_mount"])
+async def test_a_screen_that_crashes_while_it_opens_crashes_one_start_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def crash(_: DeploymentScreen) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setenv("PEFT_TUI_DATA_DIR", str(tmp_path / "reports"))
+    async with opened(tmp_path, populated) as at:
+        await at.press("enter")
+        await at.sees("1 overview ●")
+    with monkeypatch.context() as broken:
+        broken.setattr(DeploymentScreen, where, crash)
+        with pytest.raises(ZeroDivisionError):
+            async with drive(still_app(tmp_path)) as at:
+                await at.until(lambda: at.app._exception is not None)
+        async with opened(tmp_path) as at:
+            await at.sees("support-bot")
+            assert at.app.screen is screen_of(at)
+
+
+async def test_where_one_is_goes_on_being_kept_when_nothing_could_be_reopened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with opened(tmp_path, populated) as at:
+        await at.press("m")
+        await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
+    with monkeypatch.context() as broken:
+        broken.setattr(places, "_MAKERS", {"metrics": crash})
+        async with opened(tmp_path) as at:
+            await at.sees("Internal error: ZeroDivisionError")
+            await at.press("enter")
+            await at.sees("1 overview ●")
+    async with opened(tmp_path) as at:
+        await at.sees("1 overview ●")
+
+
+async def test_the_wizard_opens_again_where_the_platforms_cannot_be_reached(tmp_path: Path) -> None:
+    async with opened(tmp_path, populated) as at:
+        await at.press("n")
+        await at.sees("1 Platform ●")
+
+    async def open_backend() -> Backend:
+        backend = await still_opener(tmp_path)()
+        backend.prepare = refuse  # type: ignore[method-assign]
+        return backend
+
+    async def refuse() -> None:
+        raise PeftTuiError("The sandbox did not start.")
+
+    async with drive(PeftTui(open_backend)) as at:
+        await at.sees("The sandbox did not start.", "1 Platform ●")
+
+
+async def test_the_cursor_does_not_jump_later_to_where_it_was_left(tmp_path: Path) -> None:
+    async with opened(tmp_path, populated) as at:
+        await at.press("j", "j")
+        left = at.selected
+    store = await Store.open(tmp_path)
+    kept = await store.views.get("deployments")
+    await store.views.put("deployments", {**kept, "filter": "support-bot"})
+    await store.close()
+    async with opened(tmp_path) as at:
+        await at.selects("support-bot")
+        assert at.selected != left
+        await at.press("escape")
+        await at.sees("legal-draft")
+        await at.selects("support-bot")
+
+
 async def test_a_line_lost_in_the_middle_of_the_wizard_loses_no_word(tmp_path: Path) -> None:
     async with Terminal.run(still(tmp_path), cwd=ROOT) as term:
         await term.sees("support-bot")
@@ -112,6 +191,26 @@ def test_a_draft_comes_back_as_it_was_typed_without_what_may_be_secret(platform:
     assert again == draft
 
 
+def test_a_token_in_the_wrong_field_of_a_draft_is_not_kept() -> None:
+    token = "hf_" + "Ab1" * 8
+    draft = Draft("together")
+    draft.choose_kind(SourceKind.HUGGING_FACE)
+    draft.type_reference(token)
+    draft.type_name(f"my {token}")
+    kept = draft.as_dict()
+    assert token not in str(kept)
+    again = Draft.from_dict(kept)
+    assert again is not None
+    assert (again.reference, again.name, again.name_is_typed) == ("", "", False)
+
+
+def test_no_name_is_kept_that_was_made_of_a_token() -> None:
+    draft = Draft("together", name="hf-ab1ab1ab1ab1ab1ab1")
+    draft.choose_kind(SourceKind.DIRECTORY)
+    draft.type_reference("hf_" + "Ab1" * 6)
+    assert "ab1ab1" not in str(draft.as_dict()).lower()
+
+
 @pytest.mark.parametrize("kept", [None, [], {}, {"platform": "gone"}, {"references": 3}])
 def test_a_draft_that_cannot_be_read_is_none(kept: object) -> None:
     assert Draft.from_dict(kept) is None
@@ -127,11 +226,11 @@ def test_old_marks_are_forgotten_and_the_rest_is_not() -> None:
 
 async def test_what_is_equal_is_not_written_again_and_the_last_word_is(tmp_path: Path) -> None:
     store = await Store.open(tmp_path)
-    keeper = Keeper(store.views, "somewhere")
+    keeper = ViewKeeper(store.views, "somewhere")
     keeper.keep({"x": 1, "at": "then"})
     await keeper.close()
     assert await store.views.get("somewhere") == {"x": 1, "at": "then"}
-    second = Keeper(store.views, "somewhere")
+    second = ViewKeeper(store.views, "somewhere")
     assert (await second.read())["x"] == 1
     second.keep({"x": 1, "at": "now"})
     await second.close()

@@ -41,7 +41,7 @@ from peft_tui.ui.screens.console.parameters import Parameters
 from peft_tui.ui.screens.console.prompt_box import PromptBox
 from peft_tui.ui.screens.console.side_by_side import SideBySideScreen, side
 from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.session import Keeper
+from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.keys import KeyBar, show_help
 from peft_tui.ui.widgets.lines import Line, spread, wrapped
@@ -102,7 +102,7 @@ class ConsoleScreen(Screen[None]):
         self._note = ""
         self._note_tone = "dim"
         self._doomed: Exchange | None = None
-        self._draft: Keeper | None = None
+        self._draft: ViewKeeper | None = None
 
     def compose(self) -> ComposeResult:
         if self.app.sandbox:

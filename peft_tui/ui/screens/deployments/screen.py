@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -36,16 +36,13 @@ from peft_tui.ui.rows import COLUMNS
 from peft_tui.ui.screens.deployments.listing import Listing
 from peft_tui.ui.screens.deployments.pane import DetailPane
 from peft_tui.ui.screens.deployments.state_bar import StateBar
-from peft_tui.ui.session import Keeper, View
+from peft_tui.ui.session import View, ViewKeeper
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.headline import freshness, header, nothing_matches, state
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import LiveTable
 from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
-
-if TYPE_CHECKING:
-    pass
 
 TICK_SECONDS = 5.0
 FIGURES_SECONDS = 30.0
@@ -125,7 +122,7 @@ class DeploymentsScreen(LifeScreen):
         self._go_to: str | None = None
         self._platforms = PlatformWords(backend, lambda: (self.app.sandbox, self.app.ready))
         self._watch = Watch()
-        self._keeper: Keeper
+        self._keeper: ViewKeeper
         self._hidden: frozenset[str] = frozenset()
         self._refused: tuple[bool, ...] = ()
 
@@ -155,7 +152,7 @@ class DeploymentsScreen(LifeScreen):
         try:
             await asyncio.wait_for(asyncio.shield(reading), FIRST_READ_SECONDS)
         except TimeoutError:
-            self.run_worker(reading_done(reading), group="read", exit_on_error=False)
+            self.run_worker(reading, group="read", exit_on_error=False)
 
     # What the store says
 
@@ -256,6 +253,9 @@ class DeploymentsScreen(LifeScreen):
         if later:
             self.call_after_refresh(self._draw)
         if self._go_to in self._listing.shown and self._table.move_to(self._go_to or ""):
+            self._go_to = None
+        if first:
+            # Where the cursor was left and is not: later it would jump there under somebody's finger.
             self._go_to = None
         self._draw_lines()
         self._greyed()
@@ -598,8 +598,3 @@ class DeploymentsScreen(LifeScreen):
     @property
     def _empty(self) -> Lines:
         return self.query_one("#empty", Lines)
-
-
-async def reading_done(reading: asyncio.Future[None]) -> None:
-    """Await a reading that took longer than the first frame could wait."""
-    await reading

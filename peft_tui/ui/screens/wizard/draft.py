@@ -73,12 +73,16 @@ class Draft:
 
     def as_dict(self) -> dict[str, Any]:
         """For the store, to go on with another day. Values that may be secrets are left out."""
+        references = {place: text for place, text in self._references.items() if _is_plain(text)}
+        # A name that was derived may be made of a reference that is left out; it is derived again.
+        is_derived = not self.name_is_typed and len(references) < len(self._references)
+        name = self.name if _is_plain(self.name) and not is_derived else ""
         return {
             "platform": self.platform,
-            "name": self.name,
-            "name_is_typed": self.name_is_typed,
+            "name": name,
+            "name_is_typed": self.name_is_typed and bool(name),
             "kind": self._kind.value if self._kind is not None else None,
-            "references": [[*place, text] for place, text in self._references.items()],
+            "references": [[*place, text] for place, text in references.items()],
             "texts": {
                 platform: {key: text for key, text in texts.items() if _may_be_kept(key, text)}
                 for platform, texts in self._texts.items()
@@ -266,7 +270,12 @@ class Draft:
 
 def _may_be_kept(key: str, text: str) -> bool:
     """Environment values are kept as secrets are, or not at all."""
-    return key != "environment" and redact(text) == text
+    return key != "environment" and _is_plain(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Nothing in it is or looks like a secret."""
+    return redact(text) == text
 
 
 def derived_name(source: AdapterSource, rule: NameRule) -> str:
