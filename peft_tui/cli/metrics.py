@@ -86,7 +86,8 @@ async def metrics(backend: Backend, args: argparse.Namespace) -> int:
     elif kind == "csv":
         sys.stdout.write(export.as_csv(found))
     elif kind == "prometheus":
-        budgets = {} if args.name else await backend.store.budgets.all()
+        now = backend.clock.now()
+        budgets = {} if args.name else await backend.store.budgets.current(now, args.platform)
         sys.stdout.write(open_metrics([(d, course.figures) for d, course in found], budgets))
     elif args.name:
         for words in _lines(*found[0]):
@@ -251,7 +252,7 @@ class ScrapePage:
         deployments = await store.deployments.all()
         found = await everything(backend.figures, deployments)
         billed = await store.reported.billed([deployment.id for deployment in deployments])
-        return open_metrics(found, await store.budgets.all(), billed)
+        return open_metrics(found, await store.budgets.current(backend.clock.now()), billed)
 
 
 async def everything(figures: FiguresService, deployments: list[Deployment]) -> list[Any]:

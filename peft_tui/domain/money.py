@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -25,6 +26,10 @@ class Price:
     as_of: str
     """ISO date or time at which the source said so."""
     provenance: Provenance = Provenance.REPORTED
+
+
+BUDGET_EVERY = timedelta(minutes=5)
+"""Between two looks at what is left to spend."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class Shown:
     """Handed out to token holders only."""
     trouble: str = ""
     """Why it did not say."""
+    is_id: bool = True
+    """False for what names nothing on any hub, such as a path: then no token helps."""
 
 
 class HuggingFace:
@@ -40,7 +42,7 @@ class HuggingFace:
 
     def __init__(self, network: Network, credentials: Credentials) -> None:
         token = credentials.optional_secret("HF_TOKEN")
-        self._has_token = token is not None
+        self.token = token
         self._transport = Transport(network, credentials.text("HF_ENDPOINT", ENDPOINT), token, "Hugging Face")
 
     async def adapter(self, source: AdapterSource) -> Adapter:
@@ -83,14 +85,14 @@ class HuggingFace:
         try:
             repo, revision = split(repo)
         except ConfigurationInvalid:
-            return Shown(exists=False)
+            return Shown(exists=False, is_id=False)
         try:
             info = await self._transport.get(f"/api/models/{repo}/revision/{quote(revision, safe='')}")
         except NotFound:
             return Shown(exists=False)
         except AuthenticationFailed as error:
             # Without a token what is private and what is not there look alike; with one it may be the token.
-            return Shown(exists=None if self._has_token else False, trouble=error.message)
+            return Shown(exists=None if self.token is not None else False, trouble=error.message)
         except PeftTuiError as error:
             return Shown(exists=None, trouble=error.message)
         gated = bool(info.get("gated") or info.get("private")) if isinstance(info, dict) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ from peft_tui.text import clean_line
 if TYPE_CHECKING:
     from peft_tui.drivers.pool import Pool
 
+log = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 5.0
+"""For all that is to be closed together when the program ends."""
 TIMEOUT = httpx.Timeout(30.0, connect=5.0, pool=10.0)
 
 UNUSABLE = (ImportError, ValueError, OSError, httpx.InvalidURL)
@@ -150,10 +155,23 @@ class Network:
         self._closing.append(close)
         return lambda: self._closing.remove(close) if close in self._closing else None
 
+    async def _close_what_is_not_ours(self) -> None:
+        """All at once: whoever quits waits for the slowest only, and not for one that never ends."""
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                results = await asyncio.gather(
+                    *(close() for close in tuple(self._closing)), return_exceptions=True
+                )
+        except TimeoutError:
+            log.warning("a connection was not closed in time")
+            return
+        for error in results:
+            if isinstance(error, BaseException):
+                log.warning("a connection could not be closed", exc_info=error)
+
     async def close(self) -> None:
         await asyncio.gather(*self._finishing, return_exceptions=True)
-        for close in tuple(self._closing):
-            await close()
+        await self._close_what_is_not_ours()
         # What is being opened is waited for: it could not be closed otherwise.
         async with self._opening:
             if self._client is not None:

@@ -132,6 +132,19 @@ class Versioned(Protocol):
         ...
 
 
+@runtime_checkable
+class Opening(Protocol):
+    """A driver that makes the secret which its targets name as kept, where there is none yet."""
+
+    async def make_ready(self) -> None:
+        """Have it there; for when something is about to be sent, and not before.
+
+        Raises:
+            PeftTuiError: it could not be made.
+        """
+        ...
+
+
 class Driver(Protocol):
     """One account at one platform.
 
@@ -182,7 +195,8 @@ class Driver(Protocol):
         ...
 
     async def inference(self, deployment: Deployment) -> InferenceTarget:
-        """Where and how `deployment` is asked, and what sending does now. Says nothing to its endpoint.
+        """Where and how `deployment` is asked, and what sending does now. Says nothing to its endpoint, and
+        makes nothing.
 
         Raises:
             PeftTuiError: it cannot be asked, or it is not known yet how.

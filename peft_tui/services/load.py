@@ -194,7 +194,7 @@ class _Runner:
 
     async def _write_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(WRITE_SECONDS)
+            await self._clock.sleep(WRITE_SECONDS)
             try:
                 # Cancelled at the end of the run, it is written all the same, and once.
                 await asyncio.shield(self._write())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from peft_tui.domain.money import Budget
+from peft_tui.domain.money import BUDGET_EVERY, Budget
 from peft_tui.store.database import Database
 
 
@@ -28,7 +28,11 @@ class Budgets:
                     (platform, account, str(budget.used_usd), str(budget.limit_usd), at.isoformat()),
                 )
 
-    async def all(self) -> dict[tuple[str, str], Budget]:
-        """By platform and account."""
-        rows = await self._db.all("SELECT platform, account, used_usd, limit_usd FROM budgets")
-        return {(row[0], row[1]): Budget(Decimal(row[2]), Decimal(row[3])) for row in rows}
+    async def current(self, now: datetime, platform: str | None = None) -> dict[tuple[str, str], Budget]:
+        """By platform and account, without those that nobody has asked for since: they may be far from it."""
+        rows = await self._db.all("SELECT platform, account, used_usd, limit_usd, at FROM budgets")
+        return {
+            (row[0], row[1]): Budget(Decimal(row[2]), Decimal(row[3]))
+            for row in rows
+            if platform in (None, row[0]) and now - datetime.fromisoformat(row[4]) <= 2 * BUDGET_EVERY
+        }

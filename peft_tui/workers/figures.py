@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.money import BUDGET_EVERY
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.protocol import Budgeted, Driver, Reporter
 from peft_tui.store import Store
@@ -18,8 +19,6 @@ AT_A_TIME = 25
 FIRST_LOOK = timedelta(hours=24)
 AFTERWARDS = timedelta(hours=3)
 """How long one that sleeps or stopped is still asked about, where that does not wake it: bills come late."""
-BUDGET = timedelta(minutes=5)
-"""Between two looks at what is left to spend."""
 PRUNE = timedelta(hours=24)
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,7 @@ class FiguresWorker:
         return wanted, {d.remote_id: d.id for d in chosen}
 
     async def _ask_budget(self, now: datetime) -> None:
-        due = self._budget_asked is None or now - self._budget_asked >= BUDGET
+        due = self._budget_asked is None or now - self._budget_asked >= BUDGET_EVERY
         if not isinstance(self._driver, Budgeted) or not due:
             return
         self._budget_asked = now

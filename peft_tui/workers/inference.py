@@ -13,7 +13,7 @@ from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedMode
 from peft_tui.drivers import capabilities
 from peft_tui.drivers.dialects import speaker
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.protocol import Driver
+from peft_tui.drivers.protocol import Driver, Opening
 from peft_tui.drivers.streaming import Channel
 
 
@@ -41,6 +41,10 @@ class InferenceWorker:
         self, platform: str, target: InferenceTarget, model: ServedModel, request: PromptRequest
     ) -> AsyncGenerator[StreamEvent, None]:
         title = capabilities(platform).title
+        if any(auth.kept_as for auth in target.auth):
+            driver = self._driver(platform)
+            if isinstance(driver, Opening):
+                await driver.make_ready()
         channel = await Channel.connect(self._network, self._credentials, target, title)
         async with aclosing(speaker(target.dialect).speak(channel, target, model, request)) as events:
             async for event in events:

@@ -12,7 +12,9 @@ import pytest
 
 from peft_tui.adapters import read_directory
 from peft_tui.cli.output import deployment_table
+from peft_tui.credentials import Secret
 from peft_tui.domain.adapter import AdapterSource, SourceKind
+from peft_tui.domain.offers import Level
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.status import Status
 from peft_tui.drivers.modal.driver import ModalDriver
@@ -174,12 +176,26 @@ async def test_a_base_that_is_nowhere_is_said_by_the_wizard_and_never_deployed(t
     async with life(tmp_path, "modal") as lived:
         source = directory(tmp_path, base="no/such-model")
         fit = await lived.driver.assess(source, read_directory(source.reference))
-        assert "no model no/such-model" in fit.blocked
+        (told,) = [finding for finding in fit.findings if "no model no/such-model" in finding.message]
+        assert told.level is Level.WARNING and not fit.blocked, "the container may have another token"
         local = replace(read_directory(source.reference), base_model="/home/ada/models/llama")
         assert "no model /home/ada/models/llama" in (await lived.driver.assess(source, local)).blocked
         operation = await lived.run(await lived.intend(source, **L40S))
         assert "no model no/such-model" in dict(operation.error or {})["message"]
         assert "FunctionCreate" not in {r.path for r in lived.sandbox.world.data.requests}
+
+
+async def test_a_base_that_only_the_container_s_own_token_sees_is_deployed(tmp_path: Path) -> None:
+    async with life(tmp_path, "modal") as lived:
+        await lived.fault(platform="huggingface", match="GET *", times=None, action="status", code=404)
+        own = {"instance_type": "L40S", "environment": "HF_TOKEN"}
+        source = directory(tmp_path)
+        deployment = await lived.intend(source, **own)
+        await lived.driver.credentials.vault.put(  # type: ignore[attr-defined]
+            f"deployment/{deployment.id}/env/HF_TOKEN", Secret("hf_another")
+        )
+        operation = await lived.run(deployment)
+        assert operation.state is OperationState.DONE, operation.error
 
 
 async def test_a_hub_that_does_not_answer_leaves_the_base_unchecked_and_says_so(tmp_path: Path) -> None:

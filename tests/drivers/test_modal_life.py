@@ -21,9 +21,10 @@ from peft_tui.domain.errors import (
     ConfigurationInvalid,
     Effect,
     PeftTuiError,
+    PlatformFailed,
     TimedOut,
 )
-from peft_tui.domain.inference import Wake
+from peft_tui.domain.inference import PromptRequest, Wake
 from peft_tui.domain.offers import Level
 from peft_tui.domain.operation import WATCHED, OperationKind, OperationState
 from peft_tui.domain.spec import DeploymentSpec, Value
@@ -32,6 +33,9 @@ from peft_tui.drivers import capabilities, open_driver
 from peft_tui.drivers.modal import control
 from peft_tui.drivers.modal.driver import ModalDriver
 from peft_tui.drivers.protocol import StepContext
+from peft_tui.services.copies import of_request
+from peft_tui.services.prompts import Prompts, Question
+from peft_tui.workers.inference import InferenceWorker
 from tests.credentials.conftest import CHEAP
 from tests.life import Life, at_platform, directory, hub, life, write_adapter
 
@@ -198,6 +202,13 @@ def begin_bare(lived: Life) -> ModalDriver:
     return driver
 
 
+def prompts_of(lived: Life) -> Prompts:
+    credentials = ours(lived).credentials
+    prompts = lived.backend.prompts
+    prompts.endpoints = InferenceWorker(lived.network, credentials, lambda _: lived.driver)
+    return prompts
+
+
 async def test_a_session_s_proxy_token_is_gone_after_it_and_another_takes_its_place(tmp_path: Path) -> None:
     """The row stayed “does not take the proxy token” while it billed, and nothing could ask it."""
     async with life(tmp_path, "modal") as lived:
@@ -211,9 +222,13 @@ async def test_a_session_s_proxy_token_is_gone_after_it_and_another_takes_its_pl
         asked = calls(lived).count("WebhookTokenCreate")
         await seen(lived, deployment)
         assert calls(lived).count("WebhookTokenCreate") == asked, "looking makes none"
+        await of_request(row, prompts_of(lived))
         target = await ours(lived).inference(row)
-        assert calls(lived).count("WebhookTokenCreate") == asked + 1
+        assert calls(lived).count("WebhookTokenCreate") == asked, "nor does the copy menu, nor the console"
         assert target.auth[0].kept_as == "modal/proxy-token/acme"
+        answer = await prompts_of(lived).ask(Question(row, target, target.models[0], PromptRequest("Hello")))
+        assert answer.error is None and answer.measured.tokens_out
+        assert calls(lived).count("WebhookTokenCreate") == asked + 1
         row = await seen(lived, deployment)
         assert (row.status, row.condition) == (Status.ACTIVE, Condition.NONE), "it was asked, and answered"
 
@@ -228,6 +243,35 @@ async def test_a_proxy_token_that_nothing_keeps_is_taken_back_when_the_program_e
         assert len(set(tokens) - before) == 1
         await lived.network.close()
         assert set(tokens) == before
+
+
+async def test_a_new_proxy_token_is_kept_though_the_list_of_them_cannot_be_read(tmp_path: Path) -> None:
+    """It was forgotten, and each attempt made another."""
+    async with life(tmp_path, "modal") as lived:
+        await lived.fault(
+            platform="modal", match="WebhookTokenList", action="status", code="PERMISSION_DENIED", times=None
+        )
+        driver = begin_bare(lived)
+        for _ in range(2):
+            await driver.see_to_the_token()
+        assert "WebhookTokenList" in "".join(calls(lived)) and calls(lived).count("WebhookTokenCreate") == 1
+        assert await driver.doors.token("acme") is not None
+
+
+async def test_a_new_proxy_token_that_is_not_listed_is_neither_kept_nor_left_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lists_none(token_id: str) -> bool:
+        return False
+
+    async with life(tmp_path, "modal") as lived:
+        tokens = lived.sandbox.world.modal.proxy_tokens
+        before = set(tokens)
+        driver = begin_bare(lived)
+        monkeypatch.setattr(driver.control, "lists_proxy_token", lists_none)
+        with pytest.raises(PlatformFailed, match="does not list it"):
+            await driver.see_to_the_token()
+        assert await driver.doors.token("acme") is None and set(tokens) == before
 
 
 async def test_one_that_is_kept_outlives_the_program(tmp_path: Path) -> None:

@@ -118,10 +118,19 @@ async def test_failures_have_durations_of_their_own_and_chunks_the_time_between_
 async def test_what_is_spent_of_a_budget_is_told_where_there_is_one(store: Store) -> None:
     budgets = store.budgets
     await budgets.write("modal", "acme/main", Budget(Decimal("7.50"), Decimal("30")), NOON)
-    text = open_metrics([], await budgets.all())
+    text = open_metrics([], await budgets.current(NOON))
     assert value(families(text)["peft_budget_ratio"], "", platform="modal", account="acme/main") == 0.25
     await budgets.write("modal", "acme/main", None, NOON)
-    assert "budget" not in open_metrics([], await budgets.all())
+    assert "budget" not in open_metrics([], await budgets.current(NOON))
+
+
+async def test_a_budget_is_of_the_platform_that_was_named_and_not_an_old_one(store: Store) -> None:
+    for platform in ("modal", "together"):
+        await store.budgets.write(platform, "acme", Budget(Decimal(1), Decimal(4)), NOON)
+    soon, late = NOON + timedelta(minutes=10), NOON + timedelta(minutes=11)
+    assert set(await store.budgets.current(soon)) == {("modal", "acme"), ("together", "acme")}
+    assert set(await store.budgets.current(soon, "modal")) == {("modal", "acme")}
+    assert await store.budgets.current(late) == {}
 
 
 async def test_labels_are_few_however_many_requests_there_were(store: Store) -> None:

@@ -13,11 +13,14 @@ import pytest
 
 from peft_tui.credentials import Credentials
 from peft_tui.domain.deployment import Deployment
+from peft_tui.domain.errors import TimedOut
 from peft_tui.domain.inference import PromptRequest
 from peft_tui.domain.measure import Outcome, Source
 from peft_tui.domain.metrics import Course, Figures
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.reported import Metric
+from peft_tui.drivers.modal.driver import ModalDriver
+from peft_tui.drivers.modal.figures import reports
 from peft_tui.paths import config_dir
 from peft_tui.services.prompts import Question
 from peft_tui.ui.screens.metrics import words
@@ -196,7 +199,7 @@ async def test_modal_s_bill_is_read_by_the_hour_and_stands_beside_the_estimate(t
         told = (await scene.figures()).told
         assert told is not None and told.cost_usd is not None and told.billed is not None
         assert told.estimate_usd is not None and told.cost_usd > 0
-        budget = (await scene.backend.store.budgets.all()).popitem()
+        budget = (await scene.backend.store.budgets.current(scene.clock.now())).popitem()
         assert budget[0][0] == "modal" and 0 < budget[1].ratio < 1
         # Whole hours only; and of those it is what was estimated here.
         assert scene.clock.now() - told.billed[1] < timedelta(hours=1)
@@ -213,6 +216,30 @@ async def test_modal_s_bill_is_read_by_the_hour_and_stands_beside_the_estimate(t
 
 def reports_asked(scene: Scene) -> int:
     return sum(r.path == "WorkspaceBillingReport" for r in scene.sandbox.world.data.requests)
+
+
+async def test_a_bill_of_modal_s_that_did_not_come_is_read_soon_and_from_as_far_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+    async with active(tmp_path, "modal") as scene:
+        assert isinstance(scene.driver, ModalDriver)
+        driver, now = scene.driver, scene.clock.now()
+        hour = now.replace(minute=0, second=0, microsecond=0, tzinfo=None) - timedelta(hours=1)
+
+        async def billed(begin: datetime, end: datetime) -> list[tuple[str, datetime, Decimal]]:
+            asked.append(begin)
+            if len(asked) == 1:
+                raise TimedOut("no answer")
+            return [("ap-1", hour, Decimal(2))]
+
+        monkeypatch.setattr(driver.control, "billed", billed)
+        driver.bill_due = None
+        driver.bill_read = False
+        for minutes, count in ((0, 1), (1, 1), (3, 2), (4, 2), (40, 3)):
+            await reports(driver, {"ap-1": now}, now + timedelta(minutes=minutes))
+            assert len(asked) == count
+        assert asked[0] == asked[1] <= now - timedelta(days=7) < asked[2]
 
 
 @pytest.mark.parametrize("why", ["forbidden", "unimplemented"])

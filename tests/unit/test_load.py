@@ -28,7 +28,7 @@ from peft_tui.services.load_report import LoadRun
 from peft_tui.services.prompts import Prompts
 from peft_tui.services.wording import bars, report
 from peft_tui.store import Store, StoreError
-from tests.doubles import NOON, TARGET, VirtualClock, deployment
+from tests.doubles import NOON, PATIENCE_SECONDS, TARGET, VirtualClock, deployment, finished
 from tests.endpoints import Say, ScriptedEndpoints
 
 BOT = replace(deployment("bot"), observation=Observation(Status.ACTIVE, NOON, billed_instances=2))
@@ -289,11 +289,28 @@ async def test_what_is_being_written_when_the_run_ends_is_written_once(
         await asyncio.sleep(0.02)
         return await record(exchanges)
 
-    monkeypatch.setattr(module, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.05)
     monkeypatch.setattr(bench.prompts, "record", slow)
     load = await bench.run(plan(3, 1), target())
     assert held.is_set() and load.done == 3
     assert len(await bench.store.requests.of_run(load.run_id)) == 3
+
+
+async def test_a_run_is_written_down_as_its_own_clock_goes(bench: Bench, clock: VirtualClock) -> None:
+    turns = iter(range(2))
+    bench.endpoints.answer = lambda request, model: Say(first_s=60.0) if next(turns) else Say()
+    load = LoadRun(plan(2, 2))
+    running = asyncio.create_task(run(bench.prompts, BOT, target(), TARGET.models[0], load, clock))
+    await clock.until_asleep(2)
+    await clock.advance(0.4)
+    assert load.done == 1 and not running.done()
+    await clock.advance(module.WRITE_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await bench.store.requests.of_run(load.run_id):
+            await asyncio.sleep(0)
+    assert not running.done()
+    await clock.advance(60)
+    await finished(running)
 
 
 async def test_a_store_that_is_busy_for_a_moment_loses_no_row(
@@ -306,7 +323,7 @@ async def test_a_store_that_is_busy_for_a_moment_loses_no_row(
             raise StoreError("database is locked")
         return await record(exchanges)
 
-    monkeypatch.setattr(module, "WRITE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "WRITE_SECONDS", 0.05)
     monkeypatch.setattr(bench.prompts, "record", locked_at_first)
     load = await bench.run(plan(6, 2), target())
     assert len(await bench.store.requests.of_run(load.run_id)) == 6

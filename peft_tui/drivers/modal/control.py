@@ -307,29 +307,19 @@ class Control:
             )
 
     async def proxy_token(self, name: str) -> tuple[Secret, Secret]:
-        """A new token for what is private: its two halves, told once.
-
-        Raises:
-            PlatformFailed: it is not among the workspace's tokens afterwards.
-        """
+        """A new token for what is private: its two halves, told once."""
         modal = (await self.connection.loaded()).modal
         async with self.connection.asking(safe=True) as client:
             tokens = modal.Workspace.from_context(client=client).proxy_tokens
             made = await tokens.create.aio(name=name)
-        try:
-            async with self.connection.asking(safe=True) as client:
-                tokens = modal.Workspace.from_context(client=client).proxy_tokens
-                there = {token.token_id for token in await tokens.list.aio()}
-        except Unimplemented:
-            there = {made.token_id}
-        if made.token_id not in there:
-            raise PlatformFailed(
-                f"{TITLE} made a proxy token and does not list it.",
-                hint="Make one at modal.com/settings/proxy-auth-tokens, and keep it: peft-tui credentials set"
-                " modal MODAL_PROXY_TOKEN_ID, and …_SECRET.",
-                transient=True,
-            )
         return Secret(made.token_id), Secret(made.token_secret)
+
+    async def lists_proxy_token(self, token_id: str) -> bool:
+        """Whether it is among the workspace's tokens."""
+        modal = (await self.connection.loaded()).modal
+        async with self.connection.asking(safe=True) as client:
+            tokens = modal.Workspace.from_context(client=client).proxy_tokens
+            return token_id in {token.token_id for token in await tokens.list.aio()}
 
     async def remove_proxy_token(self, token_id: str) -> None:
         modal = (await self.connection.loaded()).modal

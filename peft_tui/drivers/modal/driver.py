@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ from peft_tui.clock import Clock
 from peft_tui.credentials import Credentials, Place
 from peft_tui.domain.adapter import Adapter, AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, looks_like_ours
-from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError, PlatformFailed
 from peft_tui.domain.inference import InferenceTarget
 from peft_tui.domain.money import Budget as Allowance
 from peft_tui.domain.offers import (
@@ -36,7 +37,7 @@ from peft_tui.drivers.modal.data_plane import DataPlane
 from peft_tui.drivers.modal.declaration import CAPABILITIES
 from peft_tui.drivers.modal.failures import TITLE, Unimplemented
 from peft_tui.drivers.modal.secrets import Doorkeeper
-from peft_tui.drivers.modal.steps import NOTHING, STEPS, WHERE_FROM, adapter_of, not_on_the_hub
+from peft_tui.drivers.modal.steps import NOTHING, STEPS, UNSEEN, WHERE_FROM, adapter_of, not_on_the_hub
 from peft_tui.drivers.modal.watch import Watch
 from peft_tui.drivers.modal.wire import Budget, Environment, at
 from peft_tui.drivers.network import Network
@@ -55,6 +56,8 @@ class ModalDriver:
     metrics_wake = False
     bill_due: datetime | None = None
     """When what was billed is worth asking for again; None: it was not asked for yet."""
+    bill_read = False
+    """Whether it was ever told: the first time it is read from far back."""
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
         self.title = CAPABILITIES.title
@@ -113,7 +116,34 @@ class ModalDriver:
             if await self.doors.token(workspace) is not None:
                 return None
             made = await self.control.proxy_token("peft-tui")
-            return await self.doors.keep(workspace, made)
+            # Kept before anything is asked: one whose secret is forgotten opens nothing, and stays.
+            place = await self.doors.keep(workspace, made)
+            await self._check(workspace, made[0].reveal())
+            return place
+
+    async def _check(self, workspace: str, token_id: str) -> None:
+        """
+        Raises:
+            PlatformFailed: the new token is not among the workspace's; it is neither kept nor left there.
+        """
+        try:
+            if await self.control.lists_proxy_token(token_id):
+                return
+        except PeftTuiError:
+            # Whether it opens the door is seen when it is used.
+            return
+        await self.doors.forget(workspace)
+        with suppress(PeftTuiError):
+            await self.control.remove_proxy_token(token_id)
+        raise PlatformFailed(
+            f"{TITLE} made a proxy token and does not list it.",
+            hint="Make one at modal.com/settings/proxy-auth-tokens, and keep it: peft-tui credentials set"
+            " modal MODAL_PROXY_TOKEN_ID, and …_SECRET.",
+            transient=True,
+        )
+
+    async def make_ready(self) -> None:
+        await self.see_to_the_token()
 
     async def _take_the_token_back(self) -> None:
         """One that ends with this session is of no more use to anybody: they must not pile up."""
@@ -277,10 +307,14 @@ class ModalDriver:
             return [Finding(Level.OK, "a whole model: served as it is")]
         if shown is None:
             return [Finding(Level.BLOCKED, "The adapter does not say which base model it belongs to.")]
-        if shown.exists is False:
+        if shown.exists is False and not shown.is_id:
             return [Finding(Level.BLOCKED, not_on_the_hub(adapter.base_model), WHERE_FROM)]
         rank = next(rank for rank in engine.RANKS if rank >= (adapter.rank or 16))
         fits = Finding(Level.OK, f"served by vLLM on {adapter.base_model}, rank up to {rank}")
+        if shown.exists is False:
+            # Whether the container will have a token of its own, that sees it, is not known yet.
+            unseen = Finding(Level.WARNING, not_on_the_hub(adapter.base_model), UNSEEN)
+            return [replace(fits, level=Level.WARNING), unseen]
         if shown.exists is None:
             told = f"whether {adapter.base_model} is there cannot be checked: {shown.trouble}"
             return [replace(fits, level=Level.WARNING), Finding(Level.WARNING, told, WHERE_FROM)]

@@ -22,8 +22,8 @@ HOUR = timedelta(hours=1)
 MOST_HOURS = 24
 BILLED_FIRST, BILLED_AGAIN = timedelta(days=7), timedelta(hours=24)
 """How far back the bill is read: an hour of it may come late."""
-BILL_EVERY, BILL_NEVER = timedelta(minutes=30), timedelta(hours=24)
-"""It is of whole hours; and one that may not be read is not asked for again so soon."""
+BILL_EVERY, BILL_NEVER, BILL_RETRY = timedelta(minutes=30), timedelta(hours=24), timedelta(minutes=2)
+"""It is of whole hours; one that may not be read is not asked for again so soon; one that failed is."""
 # [INF] What the percentiles are called is not documented; these are the names that its command line shows.
 _DURATION = "Request duration (s)"
 _FIRST_TEXT = "time_to_first_token"
@@ -36,7 +36,7 @@ async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: date
     apps = {app.app_id: app for app in await driver.control.apps()}
     found = []
     for remote_id, since in wanted.items():
-        told: list[Reading] = bill.get(remote_id, [])
+        told: list[Reading] = bill.get(remote_id, []) if bill is not None else []
         app = apps.get(remote_id)
         if app is None or not app.name:
             # Stopped; what its last hour cost comes afterwards.
@@ -54,27 +54,30 @@ async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: date
             if not told:
                 continue
         found.append(Report(remote_id, tuple(told), source=SOURCE))
+    if bill is not None:
+        # Only now: a bill that was read and not handed on is to be read again.
+        driver.bill_due, driver.bill_read = now + BILL_EVERY, True
     return tuple(found)
 
 
-async def _billed(driver: ModalDriver, now: datetime) -> dict[str, list[Reading]]:
-    """By app; nothing where it is not due, or may not be read."""
+async def _billed(driver: ModalDriver, now: datetime) -> dict[str, list[Reading]] | None:
+    """By app; None where it is not due, may not be read, or did not come."""
     if driver.bill_due is not None and now < driver.bill_due:
-        return {}
-    begin = _hour(now) - (BILLED_FIRST if driver.bill_due is None else BILLED_AGAIN)
-    driver.bill_due = now + BILL_EVERY
+        return None
+    begin = _hour(now) - (BILLED_AGAIN if driver.bill_read else BILLED_FIRST)
+    driver.bill_due = now + BILL_RETRY
     try:
         rows = await driver.control.billed(begin, now)
     except (AuthenticationFailed, Unimplemented):
         driver.bill_due = now + BILL_NEVER
-        return {}
+        return None
     except PeftTuiError:
-        return {}
+        return None
     found: dict[str, list[Reading]] = defaultdict(list)
-    for app_id, at, cost in rows:
+    for app_id, told, cost in rows:
+        at = told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
         if at + HOUR <= now:
-            hour = _hour(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
-            found[clean_line(app_id)].append(Reading(Metric.COST_USD, hour, 3600, f"{cost:f}"))
+            found[clean_line(app_id)].append(Reading(Metric.COST_USD, _hour(at), 3600, f"{cost:f}"))
     return found
 
 

@@ -34,8 +34,6 @@ async def target(driver: ModalDriver, deployment: Deployment) -> InferenceTarget
     check_address(seen.endpoint_url, driver.plane.local)
     wake, words = _wake(seen)
     public = deployment.spec.text("visibility") == PUBLIC
-    if not public and wake is not Wake.REFUSED:
-        await driver.see_to_the_token()
     kept = kept_as(await driver.workspace())
     # Of one that was made elsewhere it is not known whether it needs a token: then it ignores it.
     auth = (AuthHeader(header, env, kept_as=kept, part=i) for i, (header, env) in enumerate(HEADERS))

@@ -85,6 +85,10 @@ class Doorkeeper:
         joined = Secret(f"{token[0].reveal()}.{token[1].reveal()}")
         return await self._credentials.vault.put(kept_as(workspace), joined)
 
+    async def forget(self, workspace: str) -> None:
+        self._kept = None
+        await self._credentials.vault.delete(kept_as(workspace))
+
 
 def kept_as(workspace: str) -> str:
     """The name of a workspace's token in the vault, its two halves joined by a full stop."""

@@ -30,6 +30,7 @@ from peft_tui.drivers.modal.data_plane import Health
 from peft_tui.drivers.modal.declaration import PRIVATE, needs_secret
 from peft_tui.drivers.modal.progress import Meter
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.text import clean_line
 
 if TYPE_CHECKING:
     from peft_tui.drivers.modal.driver import ModalDriver
@@ -152,23 +153,45 @@ async def _plan(driver: ModalDriver, context: StepContext) -> engine.ServerPlan:
 
 WHERE_FROM = "vLLM fetches it there: check base_model_name_or_path; export HF_TOKEN for a private one."
 
+UNSEEN = (
+    "Check base_model_name_or_path. A private one is deployed only if the container has a token that this"
+    " machine has not: name HF_TOKEN among its environment variables."
+)
+
 
 def not_on_the_hub(repo: str) -> str:
     return f"Hugging Face shows no model {repo}."
 
 
-async def _see_to_the_hub(driver: ModalDriver, spec: DeploymentSpec, model: engine.Model) -> None:
-    """
+async def _hub_token(driver: ModalDriver, context: StepContext) -> tuple[bool, bool]:
+    """Whether the container has one, and whether it may be another than was looked with here."""
+    spec = context.spec
+    if spec.text("hub_token", "no") != "yes" and secrets.HUB_TOKEN not in engine.environment_names(spec):
+        return False, False
+    try:
+        given = await secrets.environment(driver.credentials, spec, context.remote_name)
+    except ConfigurationInvalid:
+        # It was handed over earlier, and is not here any more.
+        return True, True
+    token, ours = given[secrets.HUB_TOKEN], driver.hub.token
+    return True, ours is None or token.reveal() != ours.reveal()
+
+
+async def _see_to_the_hub(driver: ModalDriver, context: StepContext, model: engine.Model) -> None:
+    """What this machine may not see, a container with a token of its own perhaps may.
+
     Raises:
         ConfigurationInvalid: the container would end as soon as it asks the hub.
     """
-    token = spec.text("hub_token", "no") == "yes" or secrets.HUB_TOKEN in engine.environment_names(spec)
+    token, its_own = await _hub_token(driver, context)
     for repo in (model.base, model.path):
         # What begins so lies on the volume.
         if not repo or repo.startswith(f"{engine.ADAPTERS}/"):
             continue
         shown = await driver.hub.shows(repo)
-        if shown.exists is False:
+        if shown.exists is False and shown.is_id and its_own:
+            context.report(None, None, f"{clean_line(repo, 80)} cannot be seen from here")
+        elif shown.exists is False:
             raise ConfigurationInvalid(
                 not_on_the_hub(repo), hint=f"{WHERE_FROM} Nothing was deployed and nothing bills."
             )
@@ -196,7 +219,7 @@ async def _image(driver: ModalDriver, context: StepContext) -> Outputs:
     context.report(None, None, "minutes where this engine was never built, else seconds")
     adapter = await adapter_of(driver, context.spec, context.remote_name)
     model = engine.model_of(context.spec, adapter, context.remote_name)
-    await _see_to_the_hub(driver, context.spec, model)
+    await _see_to_the_hub(driver, context, model)
     plan = engine.server_plan(context.spec, model, context.remote_name)
     return {"image_id": await driver.control.build(plan), "model": asdict(model)}
 
