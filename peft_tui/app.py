@@ -35,7 +35,7 @@ from peft_tui.ui.keymap import problems as keymap_problems
 from peft_tui.ui.last_line import LastLine
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
-from peft_tui.ui.session import ViewKeeper
+from peft_tui.ui.session import REST_SECONDS, ViewKeeper
 from peft_tui.ui.theme import ANSI, THEMES, ascii_only, choose_theme, is_theme, offered, without_colour
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
@@ -286,17 +286,18 @@ class PeftTui(App[None]):
 
     def _watch_places(self, home: DeploymentsScreen) -> None:
         self._home = home
-        self.screen_change_signal.subscribe(self, lambda _: self._keep_places())
+        # At once: a wizard that was left for a deployment must not be there again after a kill.
+        self.screen_change_signal.subscribe(self, lambda _: self._keep_places(after=0.0))
 
     def on_place_changed(self) -> None:
         self._keep_places()
 
-    def _keep_places(self) -> None:
+    def _keep_places(self, after: float = REST_SECONDS) -> None:
         if self._home is not None and self._home in self.screen_stack and self._exception is None:
             from peft_tui.ui.places import places_of
 
             above = self.screen_stack[self.screen_stack.index(self._home) + 1 :]
-            self._open_places.keep({"open": places_of(above)})
+            self._open_places.keep({"open": places_of(above)}, after)
 
     # Other processes on the same store
 

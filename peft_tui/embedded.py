@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import peft_tui
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.paths import private_dir
 
@@ -89,13 +90,14 @@ class EmbeddedSandbox:
         with log:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "peft_tui.sandbox", "--port", str(self._port), "--json", "--exit-with-stdin"),
+                # Where we were started there may be a package of our name: ours is the one that runs.
+                *("-P", "-m", "peft_tui.sandbox", "--port", str(self._port), "--json", "--exit-with-stdin"),
                 *("--state", str(self._directory / "sandbox-world.json")),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                env=_without_keys(os.environ),
+                env={**_without_keys(os.environ), "PYTHONPATH": str(Path(peft_tui.__file__).parent.parent)},
             )
         assert self._process.stdout is not None
         try:

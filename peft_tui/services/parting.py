@@ -22,12 +22,17 @@ DOING = {
     OperationKind.DELETE: "deleting",
     OperationKind.ROLLBACK: "rolling back",
 }
-SANDBOX = "That is the sandbox's own bill: nobody pays it. Its world is kept, and its time goes on."
+SANDBOX = (
+    "That is the sandbox's own bill: nobody pays it. Its world is kept and its time goes on;"
+    " peft-tui --sandbox opens it again."
+)
 
 
 def parting_words(deployments: Sequence[Deployment], now: datetime, *, sandbox: bool) -> list[str]:
     """A line or two, from what was last seen; nothing where nothing goes on."""
     words = _billing([d for d in deployments if d.bills], now)
+    if words and not sandbox:
+        words[0] += " peft-tui list shows all, stop ends it."
     unfinished = [
         f"{DOING[one.kind]} {deployment.name}"
         for deployment in deployments
@@ -52,7 +57,7 @@ def _billing(deployments: Sequence[Deployment], now: datetime) -> list[str]:
     old = f" (seen {age(passed)} ago)" if passed >= OLD_SECONDS else ""
     names = _few([f"{d.name} on {d.platform}" for d in deployments])
     many = "1 deployment goes" if len(deployments) == 1 else f"{len(deployments)} deployments go"
-    return [f"{many} on billing, {' and '.join(costs)}{old}: {names}. peft-tui list shows all, stop ends it."]
+    return [f"{many} on billing, {' and '.join(costs)}{old}: {names}."]
 
 
 def _few(names: Sequence[str]) -> str:

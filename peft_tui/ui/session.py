@@ -40,12 +40,12 @@ class ViewKeeper:
         self._written = self._wanted = found
         return found
 
-    def keep(self, document: Mapping[str, Any]) -> None:
+    def keep(self, document: Mapping[str, Any], after: float = REST_SECONDS) -> None:
         """Write this, soon."""
         self._wanted = document
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(REST_SECONDS, self._write_soon)
+        self._timer = asyncio.get_running_loop().call_later(after, self._write_soon)
 
     async def write(self, document: Mapping[str, Any]) -> None:
         """Write this, at once."""

@@ -67,6 +67,8 @@ def test_a_create_that_was_sent_and_not_seen_may_bill_and_one_that_failed_before
 def test_nothing_is_said_where_nothing_goes_on() -> None:
     assert words() == words(billing("a", "0", billed_instances=0), sandbox=True) == ""
     assert words(billing("a"), sandbox=True).endswith(SANDBOX)
+    assert "peft-tui list" in words(billing("a"))
+    assert "peft-tui list" not in words(billing("a"), sandbox=True), "no command reaches that world"
 
 
 async def test_the_application_leaves_with_it(tmp_path: Path) -> None:
