@@ -31,6 +31,17 @@ class OperationKind(StrEnum):
     """An earlier version serves again, as the platform keeps it."""
 
 
+DOING = {
+    OperationKind.CREATE: "deploying",
+    OperationKind.UPDATE: "updating",
+    OperationKind.STOP: "stopping",
+    OperationKind.START: "starting",
+    OperationKind.DELETE: "deleting",
+    OperationKind.ROLLBACK: "rolling back",
+}
+"""What goes on while it is under way."""
+
+
 VERSION = "version"
 """In the changes of a rollback: the number of the version that is to serve again. It is no setting."""
 

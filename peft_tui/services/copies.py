@@ -33,7 +33,8 @@ def of_deployment(deployment: Deployment) -> tuple[Copy, ...]:
     seen = deployment.observation
     url = clean_line(seen.endpoint_url, 2000) if seen else ""
     model = clean_line(seen.model, 400) if seen else ""
-    document = redacted(json.loads(json.dumps(deployment_document(deployment), default=plain)))
+    known = redacted(deployment_document(deployment))
+    document = json.dumps(known, indent=2, ensure_ascii=False, default=plain)
     command = shlex.join(["peft-tui", "test", deployment.name, "--prompt", HELLO])
     return (
         Copy("url", "URL", url, "" if url else "It has no endpoint yet."),
@@ -41,7 +42,7 @@ def of_deployment(deployment: Deployment) -> tuple[Copy, ...]:
         Copy("id", "id", clean_line(deployment.remote_id, 400), _why_no_id(deployment)),
         Copy("name", "name", clean_line(deployment.name, 400)),
         Copy("command", "command", command),
-        Copy("json", "JSON", clean(json.dumps(document, indent=2, ensure_ascii=False))),
+        Copy("json", "JSON", clean(document)),
     )
 
 

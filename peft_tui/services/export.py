@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from peft_tui.domain.goodput import TARGETS
 from peft_tui.domain.metrics import Course, Figures
 from peft_tui.redaction import redacted
 from peft_tui.services.csv_cells import cell
+from peft_tui.services.documents import plain
 from peft_tui.services.openmetrics import open_metrics
 
 SUFFIXES = {"csv": "csv", "json": "json", "prometheus": "prom", "svg": "svg"}
@@ -29,7 +29,7 @@ def document(kind: str, deployment: Deployment, course: Course, now: datetime) -
     if kind == "csv":
         return as_csv([(deployment, course)])
     if kind == "json":
-        return json.dumps(redacted(as_json(deployment, course)), indent=2, default=_plain) + "\n"
+        return json.dumps(redacted(as_json(deployment, course)), indent=2, default=plain) + "\n"
     return open_metrics([(deployment, course.figures)])
 
 
@@ -185,14 +185,6 @@ def _distribution(found: Buckets) -> dict[str, Any] | None:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in a document")
 
 
 # CSV

@@ -9,19 +9,11 @@ from decimal import Decimal
 from peft_tui.domain.ages import age
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.money import per_hour
-from peft_tui.domain.operation import OperationKind
+from peft_tui.domain.operation import DOING
 
 NAMED = 3
 """Deployments that are named one by one; the rest is counted."""
 OLD_SECONDS = 60
-DOING = {
-    OperationKind.CREATE: "deploying",
-    OperationKind.UPDATE: "updating",
-    OperationKind.STOP: "stopping",
-    OperationKind.START: "starting",
-    OperationKind.DELETE: "deleting",
-    OperationKind.ROLLBACK: "rolling back",
-}
 SANDBOX = (
     "That is the sandbox's own bill: nobody pays it. Its world is kept and its time goes on;"
     " peft-tui --sandbox opens it again."

@@ -9,7 +9,7 @@ from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers import capabilities
 
-DOING = {
+BEING_DONE = {
     OperationKind.CREATE: "being deployed",
     OperationKind.UPDATE: "being updated",
     OperationKind.STOP: "being stopped",
@@ -39,7 +39,7 @@ def why_not(deployment: Deployment, kind: OperationKind) -> str:
     if kind is OperationKind.STOP and stops_again(deployment):
         return ""
     if doing is OperationKind.DELETE or doing is kind:
-        return f"It is {DOING[doing]} already."
+        return f"It is {BEING_DONE[doing]} already."
     match kind:
         case OperationKind.STOP:
             return _why_not_stop(deployment, doing)
@@ -58,7 +58,7 @@ def why_not_again(deployment: Deployment) -> str:
     if deployment.origin is not Origin.OURS:
         return "It was not deployed from here."
     if deployment.under_way is not None:
-        return f"It is {DOING[deployment.under_way.kind]}."
+        return f"It is {BEING_DONE[deployment.under_way.kind]}."
     failed = deployment.standing is Status.FAILED
     return "" if failed or deployment.condition is Condition.GONE else "It has not failed: update it."
 
@@ -146,7 +146,7 @@ def _why_not_update(deployment: Deployment, doing: OperationKind | None) -> str:
 
 def _why_not_rollback(deployment: Deployment, doing: OperationKind | None) -> str:
     if doing is not None:
-        return f"It is {DOING[doing]}: wait until it is done."
+        return f"It is {BEING_DONE[doing]}: wait until it is done."
     if deployment.observation is None:
         return _came_to(deployment) if deployment.came_to_nothing else "The platform has not shown it yet."
     if deployment.status is Status.STOPPED:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from peft_tui.domain.deployment import Deployment, Origin
-from peft_tui.domain.operation import OperationState
+from peft_tui.domain.operation import DOING, OperationState
 from peft_tui.domain.status import Status
-from peft_tui.ui.status import VERBS
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class Filter:
         if operation is not None and operation.state is OperationState.FAILED:
             words.append(Status.FAILED.value)
         if operation is not None and not operation.state.ended:
-            words.append(VERBS[operation.kind])
+            words.append(DOING[operation.kind])
         if deployment.origin is not Origin.OURS:
             words.append(deployment.origin.value)
         return any(word.startswith(self.status) for word in words if word)

@@ -13,6 +13,7 @@ from peft_tui.domain.ages import age, span
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.operation import (
     AWAIT_ACTIVE,
+    DOING,
     Operation,
     OperationKind,
     OperationState,
@@ -32,14 +33,6 @@ ORIGIN_WORDS = {
     Origin.OURS: "",
     Origin.FOUND: "not made here: shown as the platform lists it; adopt it to manage it from here",
     Origin.ORPHAN: "made by another peft-tui store, nothing here manages it: adopt it or stop it",
-}
-VERBS = {
-    OperationKind.CREATE: "deploying",
-    OperationKind.UPDATE: "updating",
-    OperationKind.STOP: "stopping",
-    OperationKind.START: "starting",
-    OperationKind.DELETE: "deleting",
-    OperationKind.ROLLBACK: "rolling back",
 }
 
 _TONES = {
@@ -168,7 +161,7 @@ def status_text(deployment: Deployment, now: datetime) -> StatusText:
 def _changing(deployment: Deployment, operation: Operation, now: datetime) -> StatusText:
     """Something was asked of what exists: this is read before what the platform last said of it."""
     passed = paced((now - operation.created_at).total_seconds())
-    word = VERBS[operation.kind]
+    word = DOING[operation.kind]
     if operation.kind in (OperationKind.STOP, OperationKind.DELETE) and deployment.bills:
         return StatusText("◐", f"{word}, still billing", passed, "warn", f"{word}, bills")
     return StatusText("◐", word, passed, "accent")

@@ -10,6 +10,7 @@ from peft_tui.adapters import read_directory
 from peft_tui.domain.adapter import Adapter, megabytes
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, ConnectionFailed, NotFound
 from peft_tui.drivers.predibase.wire import AdapterWire, UploadTicket
+from peft_tui.drivers.presigned import Refused, with_fresh_addresses
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.wire import made, parse
 
@@ -39,35 +40,18 @@ async def upload_directory(driver: PredibaseDriver, repo: str, context: StepCont
     adapter = await asyncio.to_thread(read_directory, str(directory))
     if problem := too_large(adapter):
         raise ConfigurationInvalid(f"{problem}.", hint="Nothing of it was sent.")
-    for last in (False, True):
-        try:
-            ticket = await _ticket(driver, repo, adapter)
-            await _send(driver, ticket, directory, adapter, context)
-            break
-        except _Refused as refused:
-            # A presigned address knows no key: refused, it may have expired. A fresh one has not.
-            if last:
-                raise AuthenticationFailed(
-                    f"The object store refuses {refused.name}, at a fresh address too.",
-                    hint="Nothing bills: no deployment was made. A proxy in between or a line too slow for "
-                    "the address's life may be the cause; else ask Predibase. Then deploy again.",
-                    detail=refused.error.detail,
-                    status=refused.error.status,
-                ) from refused.error
+
+    async def send() -> UploadTicket:
+        ticket = await _ticket(driver, repo, adapter)
+        await _send(driver, ticket, directory, adapter, context)
+        return ticket
+
+    ticket = await with_fresh_addresses(send, "Predibase")
     total = sum(size for _, size in adapter.files)
     context.report(total, total, "completing")
     answer = await driver.http.request("PUT", f"{UPLOAD}/", body={"uploadToken": ticket.upload_token})
     version = made(AdapterWire, answer, driver.title)
     return {"adapter": f"{repo}/{version.tag}"}
-
-
-class _Refused(Exception):
-    """The object store does not take a file at the address that it was given."""
-
-    def __init__(self, name: str, error: AuthenticationFailed) -> None:
-        super().__init__(name)
-        self.name = name
-        self.error = error
 
 
 async def _ticket(driver: PredibaseDriver, repo: str, adapter: Adapter) -> UploadTicket:
@@ -97,7 +81,7 @@ async def _send(
     """Each file to its address.
 
     Raises:
-        _Refused: one of them is not taken there.
+        Refused: one of them is not taken there.
     """
     sent, total = 0, sum(size for _, size in adapter.files)
 
@@ -113,7 +97,7 @@ async def _send(
             url = ticket.presigned_urls[name]
             answer = await driver.http.upload(url, directory / name, 0, size, headers, count)
         except AuthenticationFailed as error:
-            raise _Refused(name, error) from error
+            raise Refused(name, error) from error
         if not answer.get("etag"):
             # What every object store acknowledges with. Without it, somebody else answered.
             raise ConnectionFailed(f"The upload of {name} was not acknowledged.", transient=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from peft_tui.adapters import read_directory
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, ConnectionFailed
+from peft_tui.drivers.presigned import Refused, with_fresh_addresses
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.together.wire import UploadFile, UploadTicket
 from peft_tui.drivers.transport import Transport
@@ -43,34 +44,16 @@ async def upload_directory(transport: Transport, path: str, title: str, context:
     adapter = await asyncio.to_thread(read_directory, str(directory))
     files = [await asyncio.to_thread(_local_file, directory, name) for name, _ in adapter.files]
     object_id = context.outputs["model_id"]
-    for last in (False, True):
-        try:
-            tickets = await _tickets(transport, path, title, object_id, files)
-            done = await _send(transport, title, files, tickets, context)
-            break
-        except _Refused as refused:
-            # A presigned address knows no key: refused, it may have expired. A fresh one has not.
-            if last:
-                raise AuthenticationFailed(
-                    f"The object store refuses {refused.name}, at a fresh address too.",
-                    hint="Nothing bills: no deployment was made. A proxy in between or a line too slow for "
-                    "the address's life may be the cause; else ask Together. Then deploy again.",
-                    detail=refused.error.detail,
-                    status=refused.error.status,
-                ) from refused.error
+
+    async def send() -> list[dict[str, Any]]:
+        tickets = await _tickets(transport, path, title, object_id, files)
+        return await _send(transport, title, files, tickets, context)
+
+    done = await with_fresh_addresses(send, "Together")
     total = sum(file.size for file in files)
     context.report(total, total, "completing")
     answer = await transport.request("POST", f"{path}/complete", body={"objectId": object_id, "files": done})
     return {"uploaded_revision": str((answer or {}).get("revisionId", ""))}
-
-
-class _Refused(Exception):
-    """The object store does not take a part at the address that it was given."""
-
-    def __init__(self, name: str, error: AuthenticationFailed) -> None:
-        super().__init__(name)
-        self.name = name
-        self.error = error
 
 
 async def _tickets(
@@ -101,7 +84,7 @@ async def _send(
     """Each part to its address; what the completion is told of each file.
 
     Raises:
-        _Refused: one of them is not taken there.
+        Refused: one of them is not taken there.
     """
     total = sum(file.size for file in files)
     sent = sum(file.size for file in files if tickets[file.name].skip_upload)
@@ -152,7 +135,7 @@ async def _send_part(
         try:
             answer = await transport.upload(url, file.path, offset, size, headers, count)
         except AuthenticationFailed as error:
-            raise _Refused(file.name, error) from error
+            raise Refused(file.name, error) from error
     etag = answer.get("etag", "").strip('"')
     if not etag:
         # What the part is completed with. Without it, whoever answered was not the store.

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.money import per_hour as price_of
-from peft_tui.domain.operation import OperationKind
+from peft_tui.domain.operation import DOING, OperationKind
 from peft_tui.domain.status import Condition, Status, word_for
 from peft_tui.text import clean_line
 from peft_tui.ui.life import per_hour
-from peft_tui.ui.status import VERBS
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
@@ -96,7 +95,7 @@ def asked_about(
     preview, deployment = previews[0], deployments[0]
     facts = [costs, *then]
     if preview.gives_up is not None:
-        doing = VERBS[preview.gives_up.kind]
+        doing = DOING[preview.gives_up.kind]
         waits = preview.gives_up is deployment.waiting_start
         where = "waits for the stop" if waits else "is under way"
         facts.append(Fact("ends", f"{doing}, which {where}, is given up", "warn"))
