@@ -56,13 +56,7 @@ class PeftTui(App[None]):
 
     TITLE = "peft-tui"
     ENABLE_COMMAND_PALETTE = True
-    CSS = """
-    #opening { height: 1fr; padding: 1 2; }
-    /* Textual makes modal screens transparent in these themes: what is below would show between lines. */
-    ErrorsScreen, HelpScreen, CopyScreen, ExportScreen, DirectoryPicker {
-        &:ansi { background: ansi_default; }
-    }
-    """
+    CSS = "#opening { height: 1fr; padding: 1 2; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", tooltip="What is under way goes on next time."),

@@ -8,12 +8,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from peft_tui.services.copies import Copy
 from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
+from peft_tui.ui.widgets.opaque import OpaqueScreen
 
 KEYS = {
     "url": "y",
@@ -30,11 +30,11 @@ COLUMNS = (Column("key", "", 1), Column("title", "", 8), Column("text", "", 20, 
 LATER = Cell("looking …", "dim")
 
 
-class CopyScreen(ModalScreen[Copy | None]):
+class CopyScreen(OpaqueScreen[Copy | None]):
     """Answers with what was chosen. Requests as code come a moment later: their form must be found out."""
 
     DEFAULT_CSS = """
-    CopyScreen { align: center middle; background: $background; }
+    CopyScreen { align: center middle; }
     CopyScreen > Vertical { width: 92; max-width: 100%; height: auto; max-height: 100%; padding: 1 2; }
     CopyScreen Lines { height: 1; }
     CopyScreen LiveTable { height: 9; background: $background; }

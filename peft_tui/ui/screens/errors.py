@@ -7,7 +7,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen
 
 from peft_tui.clock import Clock
 from peft_tui.text import clean_line
@@ -17,6 +16,7 @@ from peft_tui.ui.widgets.detail import clock_words, error_lines
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines, clipped
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
+from peft_tui.ui.widgets.opaque import OpaqueScreen
 
 COLUMNS = (
     Column("at", "SINCE", 12),
@@ -26,11 +26,10 @@ COLUMNS = (
 )
 
 
-class ErrorsScreen(ModalScreen[str | None]):
+class ErrorsScreen(OpaqueScreen[str | None]):
     """Answers with the deployment to go to, if one was picked."""
 
     DEFAULT_CSS = """
-    ErrorsScreen { background: $background; }
     ErrorsScreen #errors-title { height: 1; padding: 0 1; margin-bottom: 1; }
     ErrorsScreen LiveTable { height: 1fr; background: $background; }
     ErrorsScreen LiveTable:focus > .live-table--cursor {

@@ -7,13 +7,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.keys import Action
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
+from peft_tui.ui.widgets.opaque import OpaqueScreen
 
 COLUMNS = (
     Column("keys", "KEY", 11),
@@ -33,11 +33,11 @@ def _searched(action: Action) -> str:
     return f"{action.label} {action.title} {action.sentence} {action.refusal}".lower()
 
 
-class HelpScreen(ModalScreen[Action | None]):
+class HelpScreen(OpaqueScreen[Action | None]):
     """Answers with the action that was picked, if any."""
 
     DEFAULT_CSS = """
-    HelpScreen { align: center middle; background: $background; }
+    HelpScreen { align: center middle; }
     HelpScreen > Vertical {
         width: 100%; max-width: 100; height: 100%; max-height: 34; padding: 1 2; background: $background;
     }

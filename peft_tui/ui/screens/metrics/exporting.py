@@ -11,7 +11,6 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.metrics import Course
@@ -21,6 +20,7 @@ from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.metrics import charts, words
 from peft_tui.ui.widgets.lines import Line, Lines
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.opaque import OpaqueScreen
 
 KINDS = (
     ("c", "csv", "CSV", "a row a step, for a spreadsheet"),
@@ -30,11 +30,11 @@ KINDS = (
 )
 
 
-class ExportScreen(ModalScreen[str | None]):
+class ExportScreen(OpaqueScreen[str | None]):
     """Answers with the kind that was chosen."""
 
     DEFAULT_CSS = """
-    ExportScreen { align: center middle; background: $background; }
+    ExportScreen { align: center middle; }
     ExportScreen > Vertical { width: 64; max-width: 100%; height: auto; padding: 1 2; }
     ExportScreen Lines { height: auto; }
     """

@@ -12,7 +12,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.blocks import Block
@@ -20,6 +19,7 @@ from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line
 from peft_tui.ui.widgets.live_table import Cell, fit_text
+from peft_tui.ui.widgets.opaque import OpaqueScreen
 
 CONFIG = "adapter_config.json"
 MOST = 1000
@@ -47,7 +47,7 @@ def list_directory(path: str) -> tuple[list[Entry], bool, str]:
     return [Entry(n, os.path.isfile(os.path.join(path, n, CONFIG))) for n in names], here, ""
 
 
-class DirectoryPicker(ModalScreen[str | None]):
+class DirectoryPicker(OpaqueScreen[str | None]):
     """Enter opens a directory, or takes it when it holds an adapter."""
 
     CSS_PATH = "wizard.tcss"
