@@ -43,6 +43,13 @@ async def until(fact: Callable[[], bool], complaint: str = "it never came true")
         await asyncio.sleep(0)
 
 
+async def until_true(fact: Callable[[], Awaitable[bool]]) -> None:
+    """As `until`, for a fact that has to be asked for."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await fact():
+            await asyncio.sleep(0.01)
+
+
 async def finished(task: asyncio.Task[Any]) -> Any:
     """Its result, with an end to the waiting."""
     async with asyncio.timeout(PATIENCE_SECONDS):

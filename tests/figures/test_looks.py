@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from tests.figures.test_metrics_screen import Fill, busy, gap, mixed, scene
 from tests.seeds import still_app
 
 
+@pytest.mark.usefixtures("plain_terminal")
 @pytest.mark.parametrize(
     ("size", "fill", "keys", "wanted", "theme"),
     [
@@ -32,17 +32,7 @@ def test_looks(
     wanted: str,
     theme: str,
 ) -> None:
-    for name, value in {
-        "PEFT_TUI_THEME": theme,
-        "TERM": "xterm-256color",
-        "COLORTERM": "truecolor",
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "COLORFGBG", "LC_ALL", "LC_CTYPE"):
-        monkeypatch.delenv(name, raising=False)
-    time.tzset()
+    monkeypatch.setenv("PEFT_TUI_THEME", theme)
 
     async def settle(pilot: Any) -> None:
         at = Driver(pilot)

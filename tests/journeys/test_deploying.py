@@ -8,41 +8,10 @@ import re
 from pathlib import Path
 
 from tests.journeys.conftest import Open
+from tests.journeys.walking import LONG, refreshed_until, walk_to_review
 from tests.life import write_adapter
 from tests.servers import PROGRAM, Servers
 from tests.terminal import Terminal
-
-LONG = 40.0
-"""Seconds that a busy machine may take for a whole deployment."""
-
-
-async def walk_to_review(term: Terminal, name: str, adapter: Path) -> None:
-    """Together AI, an adapter directory, the defaults."""
-    await term.sees("n  new deployment")
-    term.press("n")
-    await term.sees("project Default")
-    term.press("enter")
-    await term.sees("Adapter from")
-    term.type(name)
-    term.press("tab", "tab")
-    await term.sees("ctrl+o browses")
-    term.type(str(adapter))
-    await term.sees("rank 16")
-    term.press("ctrl+n")
-    await term.sees("Instance type")
-    term.press("ctrl+n")
-    await term.sees("[ Deploy ]")
-
-
-async def refreshed_until(term: Terminal, wanted: str) -> None:
-    """Ask again by hand until it is seen: quicker than the loop's five seconds."""
-    try:
-        async with asyncio.timeout(LONG):
-            while not re.search(wanted, term.text):
-                term.press("r")
-                await term.quiet(0.2, timeout=LONG)
-    except TimeoutError:
-        raise AssertionError(f"never saw {wanted!r} in {LONG} s\n{term.text}") from None
 
 
 async def test_an_adapter_directory_becomes_an_active_endpoint_on_together(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.journeys.conftest import Open
-from tests.journeys.test_deploying import refreshed_until
+from tests.journeys.walking import refreshed_until, walk_to_review
 from tests.life import write_adapter
 from tests.servers import Servers
 
@@ -15,20 +15,15 @@ async def test_an_adapter_directory_becomes_an_active_server_on_modal(
 ) -> None:
     adapter = write_adapter(tmp_path / "support-r16", base="Qwen/Qwen3-8B")
     async with application() as term:
-        await term.sees("n  new deployment")
-        term.press("n")
-        await term.sees("environment main")
-        term.press("j", "j", "enter")
-        await term.sees("Adapter from")
-        term.type("support-bot")
-        term.press("tab", "tab")
-        await term.sees("ctrl+o browses")
-        term.type(str(adapter))
-        await term.sees("served by vLLM on Qwen/Qwen3-8B")
-        term.press("ctrl+n")
-        await term.sees("L4 24 GB")
-        term.press("ctrl+n")
-        await term.sees("[ Deploy ]")
+        await walk_to_review(
+            term,
+            "support-bot",
+            adapter,
+            downwards=2,
+            knows="environment main",
+            fits="served by vLLM on Qwen/Qwen3-8B",
+            runs_on="L4 24 GB",
+        )
         assert not await servers.living(), "nothing is made before Deploy"
         term.press("ctrl+s")
         await refreshed_until(term, "support-bot .*● active")

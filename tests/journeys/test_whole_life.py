@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from tests.journeys.conftest import Open
-from tests.journeys.test_deploying import refreshed_until, walk_to_review
+from tests.journeys.walking import refreshed_until, walk_to_review
 from tests.life import write_adapter
 from tests.servers import Servers
 

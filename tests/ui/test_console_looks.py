@@ -79,6 +79,7 @@ async def send(at: Driver, prompt: str) -> None:
     await at.press("ctrl+s")
 
 
+@pytest.mark.usefixtures("plain_terminal")
 @pytest.mark.parametrize(
     ("size", "scene", "theme"),
     [

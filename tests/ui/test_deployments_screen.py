@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,20 +35,7 @@ from tests.seeds import (
     still_app,
 )
 
-
-@pytest.fixture(autouse=True)
-def a_plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same times and colours whoever runs this."""
-    for name in ("NO_COLOR", "COLORFGBG", "LC_ALL", "LC_CTYPE"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "TERM": "xterm-256color",
-        "COLORTERM": "truecolor",
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-    }.items():
-        monkeypatch.setenv(name, value)
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("plain_terminal")
 
 
 async def nobody(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -672,6 +671,7 @@ async def test_filter_order_and_cursor_are_as_they_were_left(tmp_path: Path) -> 
         await at.selects(name)
 
 
+@pytest.mark.usefixtures("plain_terminal")
 @pytest.mark.parametrize(
     ("size", "keys", "wanted", "theme"),
     [
@@ -692,17 +692,7 @@ def test_looks(
     wanted: str,
     theme: str,
 ) -> None:
-    for name, value in {
-        "PEFT_TUI_THEME": theme,
-        "TERM": "xterm-256color",
-        "COLORTERM": "truecolor",
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-    }.items():
-        monkeypatch.setenv(name, value)
-    for name in ("NO_COLOR", "COLORFGBG", "LC_ALL", "LC_CTYPE"):
-        monkeypatch.delenv(name, raising=False)
-    time.tzset()
+    monkeypatch.setenv("PEFT_TUI_THEME", theme)
 
     async def settle(pilot: Any) -> None:
         at = Driver(pilot)

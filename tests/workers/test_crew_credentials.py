@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,24 +12,10 @@ from peft_tui.backend import Backend
 from peft_tui.domain.offers import CredentialField
 from peft_tui.sandbox import Sandbox
 from peft_tui.services.lookups import Answer, Question, Topic
+from tests.doubles import until_true
 from tests.life import SandboxClock
 
 KEY = CredentialField("TOGETHER_API_KEY", "API key")
-PATIENCE_SECONDS = 10.0
-
-
-async def until(fact: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await fact():
-            await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    made = Sandbox(seed=1, speed=0.0)
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture
@@ -64,13 +49,13 @@ async def test_the_first_key_brings_the_platform_to_life_and_its_deletion_ends_i
         return (await answer()).value is not None
 
     await backend.start()
-    await until(refused)
+    await until_true(refused)
     assert not await listed()
     await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
-    await until(listed)
-    await until(known)
+    await until_true(listed)
+    await until_true(known)
     await backend.credentials.delete("TOGETHER_API_KEY")
-    await until(refused)
+    await until_true(refused)
 
 
 async def test_a_driver_that_cannot_be_closed_does_not_leave_its_platform_without_workers(
@@ -94,11 +79,11 @@ async def test_a_driver_that_cannot_be_closed_does_not_leave_its_platform_withou
 
     await backend.start()
     await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
-    await until(listed)
+    await until_true(listed)
     assert backend._crew is not None
     monkeypatch.setattr(backend._crew.driver("together"), "close", broken, raising=False)
     await backend.credentials.set(KEY, sandbox.env["TOGETHER_API_KEY"])
-    await until(told)
+    await until_true(told)
     # The old workers had ended before: what is listed from now on is the new ones' doing.
     before = await listed_at()
-    await until(listed_again)
+    await until_true(listed_again)

@@ -17,10 +17,10 @@ from peft_tui.domain.errors import NotPossible
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.sandbox import Sandbox
+from tests.doubles import until_true
 from tests.life import SandboxClock
 from tests.seeds import populated, still_app
 from tests.ui.test_deployments_screen import at_home, backend_of
-from tests.workers.test_crew_credentials import until
 
 SPEC = DeploymentSpec(
     "bot",
@@ -51,7 +51,7 @@ async def test_it_refuses_every_verb_and_leaves_what_is_asked_for_elsewhere_to_t
             async def listed() -> bool:
                 return "replicate" in await looking.store.platforms.all()
 
-            await until(listed)
+            await until_true(listed)
             with pytest.raises(NotPossible, match="read-only"):
                 await looking.deployments.deploy(SPEC)
             with pytest.raises(NotPossible, match="read-only"):
@@ -65,7 +65,7 @@ async def test_it_refuses_every_verb_and_leaves_what_is_asked_for_elsewhere_to_t
                     operation = found.operation if found is not None else None
                     return operation is None or operation.state is not OperationState.QUEUED
 
-                await until(begun)
+                await until_true(begun)
     finally:
         await sandbox.stop()
 

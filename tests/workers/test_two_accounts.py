@@ -17,25 +17,10 @@ from peft_tui.sandbox import Sandbox
 from peft_tui.sandbox.together.state import ACME_KEY, GLOBEX_KEY
 from peft_tui.store.database import Changes
 from peft_tui.workers.duty import Duty
-from tests.doubles import NOON
+from tests.doubles import NOON, until_true
 from tests.life import LLAMA, SandboxClock, hub
 
-PATIENCE_SECONDS = 20.0
 ACME, GLOBEX = "proj_acme", "proj_globex"
-
-
-async def until(fact: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await fact():
-            await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    made = Sandbox(seed=1, speed=0.0)
-    await made.start()
-    yield made
-    await made.stop()
 
 
 @pytest.fixture
@@ -76,7 +61,7 @@ async def test_each_carries_out_what_is_its_own(
         await second.store.database.notice_others()
         return {(await newest(first, one)).state for one in (mine, theirs)} == {OperationState.DONE}
 
-    await until(done)
+    await until_true(done)
     endpoints = [(e.project_id, e.name) for e in sandbox.world.together.endpoints.values()]
     assert sorted(endpoints) == [(ACME, mine.remote_name), (GLOBEX, theirs.remote_name)]
     await second.life.stop(theirs.id)
@@ -84,7 +69,7 @@ async def test_each_carries_out_what_is_its_own(
     async def stopped() -> bool:
         return (await newest(second, theirs)).state is OperationState.DONE
 
-    await until(stopped)
+    await until_true(stopped)
     rows = {row.id: row for row in await first.store.deployments.all()}
     assert (rows[mine.id].account, rows[theirs.id].account) == (ACME, GLOBEX)
 
@@ -100,7 +85,7 @@ async def test_what_no_window_has_the_key_of_waits_and_says_so(
         step = (await newest(only, theirs)).current
         return step is not None and f"belongs to the account {GLOBEX}" in step.note
 
-    await until(said)
+    await until_true(said)
     assert (await newest(only, theirs)).state is OperationState.QUEUED
     assert sandbox.world.together.endpoints == {}
 
@@ -129,7 +114,7 @@ async def test_what_waits_for_another_account_is_said_once(
     async def looked() -> bool:
         return len([r for r in sandbox.world.data.requests if r.path.endswith("/endpoints")]) > 0
 
-    await until(looked)
+    await until_true(looked)
     for _ in range(200):
         await asyncio.sleep(0.001)
     assert told <= 3
