@@ -189,6 +189,8 @@ def summarize(deployments: Iterable[Deployment]) -> Summary:
         failed += status is Status.FAILED
         observation = deployment.observation
         if observation is None:
+            # Asked for, and not in a list yet: it may bill already.
+            unpriced += deployment.bills
             continue
         if observation.usd_per_hour is not None:
             cost += observation.usd_per_hour

@@ -18,7 +18,7 @@ from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.deployments import DeploymentService, summarize
 from peft_tui.store import Store, StoreError, Transaction
-from tests.doubles import VirtualClock, deployment, intend, see, seen
+from tests.doubles import VirtualClock, deployment, intend, operation, see, seen
 
 DIRECTORY = AdapterSource(SourceKind.DIRECTORY, "/out")
 SETTINGS = {**capabilities("together").defaults(), "instance_type": "1xnvidia-h100-80gb"}
@@ -195,6 +195,14 @@ def test_the_header_counts_and_adds_up_what_bills_now() -> None:
     )
     assert (summary.total, summary.active, summary.deploying, summary.failed) == (7, 2, 2, 1)
     assert (summary.usd_per_hour, summary.unpriced) == (Decimal("6.50"), 2)
+
+
+def test_what_was_asked_for_and_not_seen_yet_is_in_the_sum_as_unknown() -> None:
+    asked = operation(deployment())
+    waiting = replace(deployment(), operation=asked)
+    sent = tuple(replace(step, state=StepState.SENT) for step in asked.steps)
+    assert summarize([waiting]).unpriced == 0
+    assert summarize([replace(waiting, operation=replace(asked, steps=sent))]).unpriced == 1
 
 
 async def failed_one(store: Store) -> str:
