@@ -26,11 +26,11 @@ from peft_tui.domain.status import Condition, Observation, Status
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.network import Network
 from peft_tui.drivers.prices import cited
-from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.protocol import Event, RemoteDeployment
 from peft_tui.drivers.replicate import figures, inference, states
 from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.declaration import CAPABILITIES
-from peft_tui.drivers.replicate.steps import NOTHING, STEPS
+from peft_tui.drivers.replicate.steps import STEPS
 from peft_tui.drivers.replicate.verbs import VERBS
 from peft_tui.drivers.replicate.wire import (
     Deployment,
@@ -40,15 +40,15 @@ from peft_tui.drivers.replicate.wire import (
     Search,
     Training,
 )
+from peft_tui.drivers.steps import Stepwise
 from peft_tui.drivers.wire import moment, parse, parse_all, parse_page
 
-ALL_STEPS = {**STEPS, **VERBS}
 
-
-class ReplicateDriver:
+class ReplicateDriver(Stepwise[ReplicateApi]):
     """One account at Replicate."""
 
     capabilities = CAPABILITIES
+    steps = {**STEPS, **VERBS}
     metrics_wake = False
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
@@ -147,15 +147,6 @@ class ReplicateDriver:
         except NotFound:
             return False
         return True
-
-    def repeatable(self, step: str) -> bool:
-        return ALL_STEPS[step].find is NOTHING
-
-    async def find(self, step: str, context: StepContext) -> Outputs | None:
-        return await ALL_STEPS[step].find(self.api, context)
-
-    async def act(self, step: str, context: StepContext) -> Outputs:
-        return await ALL_STEPS[step].act(self.api, context)
 
     async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
         return await inference.target(self.api, deployment)

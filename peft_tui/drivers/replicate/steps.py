@@ -3,8 +3,7 @@ deployment that exists are in `verbs.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import belongs_to
 from peft_tui.drivers.replicate.wire import Deployment, Model, Prediction, Training, Version
+from peft_tui.drivers.steps import Step
 from peft_tui.drivers.wire import made, moment, parse
 from peft_tui.text import clean_line
 
@@ -24,20 +24,6 @@ can still be trained is not certain [INF]."""
 POLL_SECONDS = 3.0
 CLOCK_SKEW = timedelta(minutes=2)
 """Between this machine and the platform, when looking for what a step has left behind."""
-
-
-async def _nothing(api: ReplicateApi, context: StepContext) -> Outputs | None:
-    """For steps that may simply be done again."""
-    return None
-
-
-NOTHING = _nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    act: Callable[[ReplicateApi, StepContext], Awaitable[Outputs]]
-    find: Callable[[ReplicateApi, StepContext], Awaitable[Outputs | None]] = NOTHING
 
 
 async def _version(api: ReplicateApi, context: StepContext) -> Outputs:
@@ -195,7 +181,7 @@ def _since(created_at: str, started_at: datetime) -> bool:
     return created is not None and created >= started_at - CLOCK_SKEW
 
 
-STEPS: dict[str, Step] = {
+STEPS: dict[str, Step[ReplicateApi]] = {
     "version": Step(_version),
     "model": Step(_model, _find_model),
     "training": Step(_training, _find_training),

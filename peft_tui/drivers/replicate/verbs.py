@@ -10,8 +10,8 @@ from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import belongs_to
-from peft_tui.drivers.replicate.steps import Step
 from peft_tui.drivers.replicate.wire import Deployment, Page, Prediction, Training
+from peft_tui.drivers.steps import Step
 from peft_tui.drivers.wire import moment, parse, parse_page
 
 UNUSED = timedelta(minutes=15)
@@ -160,7 +160,7 @@ async def _delete(api: ReplicateApi, context: StepContext) -> Outputs:
     return {}
 
 
-VERBS: dict[str, Step] = {
+VERBS: dict[str, Step[ReplicateApi]] = {
     "stop": Step(_stop),
     "start": Step(_start),
     "update": Step(_update),

@@ -24,12 +24,13 @@ from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Observation
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepContext
+from peft_tui.drivers.protocol import Event, RemoteDeployment
+from peft_tui.drivers.steps import Stepwise
 from peft_tui.drivers.together import catalog, figures, inference, states
 from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import CAPABILITIES
 from peft_tui.drivers.together.legacy import Legacy, is_legacy
-from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, NOTHING, STEPS
+from peft_tui.drivers.together.steps import DEPLOYMENT_NAME, STEPS
 from peft_tui.drivers.together.verbs import VERBS
 from peft_tui.drivers.together.wire import (
     Deployment,
@@ -46,13 +47,12 @@ EVENTS = 200
 SUMMARIES = 10
 """How many deployments stand in an endpoint's own answer."""
 
-ALL_STEPS = {**STEPS, **VERBS}
 
-
-class TogetherDriver:
+class TogetherDriver(Stepwise[TogetherApi]):
     """One project at Together AI."""
 
     capabilities = CAPABILITIES
+    steps = {**STEPS, **VERBS}
     metrics_wake = False
 
     def __init__(self, network: Network, credentials: Credentials, clock: Clock) -> None:
@@ -158,15 +158,6 @@ class TogetherDriver:
         except NotFound:
             return False
         return True
-
-    def repeatable(self, step: str) -> bool:
-        return ALL_STEPS[step].find is NOTHING
-
-    async def find(self, step: str, context: StepContext) -> Outputs | None:
-        return await ALL_STEPS[step].find(self.api, context)
-
-    async def act(self, step: str, context: StepContext) -> Outputs:
-        return await ALL_STEPS[step].act(self.api, context)
 
     async def inference(self, deployment: DeploymentValue) -> InferenceTarget:
         return await inference.target(self.api, deployment)

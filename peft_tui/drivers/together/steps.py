@@ -4,7 +4,7 @@ exists are in `verbs.py`."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from peft_tui.domain.adapter import SourceKind
@@ -12,6 +12,7 @@ from peft_tui.domain.errors import ConfigurationInvalid, Conflict, PlatformFaile
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.hugging_face import hub_token
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.steps import Step
 from peft_tui.drivers.together import catalog, upload
 from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import ATTACH, MERGE
@@ -32,18 +33,23 @@ ETAG_ATTEMPTS = 4
 HUB = "https://huggingface.co"
 
 
-async def _nothing(api: TogetherApi, context: StepContext) -> Outputs | None:
-    """For steps that may simply be done again."""
-    return None
+Act = Callable[[TogetherApi, StepContext], Awaitable[Outputs]]
 
 
-NOTHING = _nothing
+def with_etag(write: Act) -> Act:
+    """For a step that reads, and writes with the etag of what it read: done again where somebody else wrote
+    in between."""
 
+    @wraps(write)
+    async def written(api: TogetherApi, context: StepContext) -> Outputs:
+        for _ in range(ETAG_ATTEMPTS - 1):
+            try:
+                return await write(api, context)
+            except Conflict:
+                pass
+        return await write(api, context)
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    act: Callable[[TogetherApi, StepContext], Awaitable[Outputs]]
-    find: Callable[[TogetherApi, StepContext], Awaitable[Outputs | None]] = NOTHING
+    return written
 
 
 async def project_path(api: TogetherApi) -> str:
@@ -285,19 +291,9 @@ async def _await_adapter(api: TogetherApi, context: StepContext) -> Outputs:
         await context.clock.sleep(POLL_SECONDS)
 
 
+@with_etag
 async def _traffic(api: TogetherApi, context: StepContext) -> Outputs:
-    """Read, add our weight, write with the etag: whatever else has weight keeps it."""
-    for attempt in range(ETAG_ATTEMPTS):
-        try:
-            return await _add_weight(api, context)
-        except Conflict:
-            # Somebody else wrote in between; without traffic it would bill and serve nothing.
-            if attempt == ETAG_ATTEMPTS - 1:
-                raise
-    raise AssertionError("the loop above returns or raises")
-
-
-async def _add_weight(api: TogetherApi, context: StepContext) -> Outputs:
+    """Add our weight; whatever else has weight keeps it. Without traffic it would bill and serve nothing."""
     known = context.outputs
     remote_id = context.remote_id or f"{known['endpoint_id']}/{known['deployment_id']}"
     endpoint_id, _, deployment_id = remote_id.partition("/")
@@ -305,22 +301,18 @@ async def _add_weight(api: TogetherApi, context: StepContext) -> Outputs:
     endpoint = parse(Endpoint, await api.http.get(path), api.title)
     if endpoint.weight(deployment_id) > 0:
         return {}
-    others = [
-        {"deploymentId": entry.deployment_id, "weight": entry.weight}
-        for entry in endpoint.traffic_split
-        if entry.deployment_id != deployment_id
-    ]
+    split = [*endpoint.weights_beside(deployment_id), {"deploymentId": deployment_id, "weight": 1}]
     # An empty or missing mask is read as "nothing to do" or "everything": it is always sent.
     await api.http.request(
         "PATCH",
         path,
         params={"updateMask": "trafficSplit"},
-        body={"trafficSplit": [*others, {"deploymentId": deployment_id, "weight": 1}], "etag": endpoint.etag},
+        body={"trafficSplit": split, "etag": endpoint.etag},
     )
     return {}
 
 
-STEPS: dict[str, Step] = {
+STEPS: dict[str, Step[TogetherApi]] = {
     "register": Step(_register, _find_model),
     "upload": Step(_upload),
     "start_import": Step(_start_import, _find_import),

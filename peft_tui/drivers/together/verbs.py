@@ -11,15 +11,16 @@ from typing import Any
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PlatformFailed
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
+from peft_tui.drivers.steps import Step
 from peft_tui.drivers.together import legacy
 from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.legacy import is_legacy
 from peft_tui.drivers.together.steps import (
     DEPLOYMENT_NAME,
     ETAG_ATTEMPTS,
-    Step,
     project_path,
     scaling_metrics,
+    with_etag,
 )
 from peft_tui.drivers.together.wire import Deployment, Endpoint, Model
 from peft_tui.drivers.wire import parse
@@ -160,51 +161,34 @@ def _masked(context: StepContext, *, running: bool) -> tuple[list[str], dict[str
     return mask, body
 
 
+@with_etag
 async def _visibility(api: TogetherApi, context: StepContext) -> Outputs:
     """Of the endpoint: it has no visibility of its own."""
-    for attempt in range(ETAG_ATTEMPTS):
-        endpoint = await _endpoint(api, context, Urgency.NORMAL)
-        if endpoint is None:
-            raise NotFound("Together does not have its endpoint any more.", hint="Nothing bills.")
-        body = {
-            "visibility": f"VISIBILITY_{context.spec.text('visibility', 'private').upper()}",
-            "etag": endpoint.etag,
-        }
-        path = f"{await project_path(api)}/endpoints/{endpoint.id}"
-        try:
-            await api.http.request("PATCH", path, params={"updateMask": "visibility"}, body=body)
-        except Conflict:
-            if attempt == ETAG_ATTEMPTS - 1:
-                raise
-            continue
-        return {}
-    raise AssertionError("the loop above returns or raises")
+    endpoint = await _endpoint(api, context, Urgency.NORMAL)
+    if endpoint is None:
+        raise NotFound("Together does not have its endpoint any more.", hint="Nothing bills.")
+    body = {
+        "visibility": f"VISIBILITY_{context.spec.text('visibility', 'private').upper()}",
+        "etag": endpoint.etag,
+    }
+    path = f"{await project_path(api)}/endpoints/{endpoint.id}"
+    await api.http.request("PATCH", path, params={"updateMask": "visibility"}, body=body)
+    return {}
 
 
+@with_etag
 async def _detach(api: TogetherApi, context: StepContext) -> Outputs:
     """Out of the traffic split; whatever else has weight keeps it."""
     if is_legacy(context.remote_id):
         return {}
     deployment_id = context.remote_id.partition("/")[2]
-    for attempt in range(ETAG_ATTEMPTS):
-        endpoint = await _endpoint(api, context, Urgency.NORMAL)
-        if endpoint is None or not endpoint.weight(deployment_id):
-            return {}
-        others = [
-            {"deploymentId": entry.deployment_id, "weight": entry.weight}
-            for entry in endpoint.traffic_split
-            if entry.deployment_id != deployment_id
-        ]
-        path = f"{await project_path(api)}/endpoints/{endpoint.id}"
-        body = {"trafficSplit": others, "etag": endpoint.etag}
-        try:
-            await api.http.request("PATCH", path, params={"updateMask": "trafficSplit"}, body=body)
-        except Conflict:
-            if attempt == ETAG_ATTEMPTS - 1:
-                raise
-            continue
+    endpoint = await _endpoint(api, context, Urgency.NORMAL)
+    if endpoint is None or not endpoint.weight(deployment_id):
         return {}
-    raise AssertionError("the loop above returns or raises")
+    path = f"{await project_path(api)}/endpoints/{endpoint.id}"
+    body = {"trafficSplit": endpoint.weights_beside(deployment_id), "etag": endpoint.etag}
+    await api.http.request("PATCH", path, params={"updateMask": "trafficSplit"}, body=body)
+    return {}
 
 
 async def _delete(api: TogetherApi, context: StepContext) -> Outputs:
@@ -253,7 +237,7 @@ async def _take_away(api: TogetherApi, path: str, etag: str) -> None:
         raise
 
 
-VERBS: dict[str, Step] = {
+VERBS: dict[str, Step[TogetherApi]] = {
     "stop": Step(_stop),
     "start": Step(_start),
     "update": Step(_update),

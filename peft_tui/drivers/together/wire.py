@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from peft_tui.drivers.wire import CamelWire, Text, Wire
@@ -188,6 +190,14 @@ class Endpoint(CamelWire):
 
     def weight(self, deployment_id: str) -> float:
         return next((e.weight for e in self.traffic_split if e.deployment_id == deployment_id), 0.0)
+
+    def weights_beside(self, deployment_id: str) -> list[dict[str, Any]]:
+        """Of the other deployments in the traffic split, as they are sent."""
+        return [
+            {"deploymentId": entry.deployment_id, "weight": entry.weight}
+            for entry in self.traffic_split
+            if entry.deployment_id != deployment_id
+        ]
 
 
 class DeploymentState(CamelWire):
