@@ -1,7 +1,8 @@
 """The platforms, one folder each behind one protocol.
 
-A new platform is a folder here with `declaration.py` (what it can do, as data; imports nothing heavy) and
-`driver.py` (its verbs), its name in `_DRIVERS`, and a folder in the sandbox.
+A new platform is a folder here with `declaration.py` (what it can do, as data; imports nothing heavy),
+`api.py` (the calls that all of it shares) and `driver.py` (the verbs), its name in `_DRIVERS`, and a folder
+in the sandbox.
 """
 
 from __future__ import annotations

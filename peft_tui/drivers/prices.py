@@ -10,6 +10,7 @@ from typing import Any
 
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price, Provenance
+from peft_tui.domain.status import Observation
 from peft_tui.paths import config_dir
 from peft_tui.text import clean_line
 
@@ -37,6 +38,14 @@ def price_table(platform: str) -> dict[str, Price]:
 def cited(price: Price | None) -> str:
     """Who says so and as of when, for what the platform does not tell itself."""
     return f"{price.source}, {price.as_of}" if price is not None else ""
+
+
+def of_one_instance(seen: Observation, source: str) -> Price | None:
+    """From what all of them cost now: an hour of a GPU is what a request takes a part of."""
+    if seen.usd_per_hour is None or not seen.billed_instances:
+        return None
+    usd_per_hour = seen.usd_per_hour / Decimal(seen.billed_instances)
+    return Price(usd_per_hour, source, seen.observed_at.date().isoformat(), Provenance.ESTIMATED)
 
 
 def _read(text: str, platform: str, name: str | Path) -> dict[str, Price]:

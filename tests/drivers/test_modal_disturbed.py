@@ -165,7 +165,7 @@ async def test_containers_that_end_before_they_answer_are_given_up_with_what_the
         assert "✖ failed, asleep" in capsys.readouterr().out
         # The process that saw it end knows more.
         assert isinstance(lived.driver, ModalDriver)
-        lived.driver.watch.crashed(row.remote_id, 3, "RuntimeError")
+        lived.driver.api.watch.crashed(row.remote_id, 3, "RuntimeError")
         await lived.refresh.tick()
         [row] = await lived.backend.store.deployments.all()
         assert row.status is Status.FAILED and row.observation is not None
@@ -191,7 +191,7 @@ async def test_a_base_that_only_the_container_s_own_token_sees_is_deployed(tmp_p
         own = {"instance_type": "L40S", "environment": "HF_TOKEN"}
         source = directory(tmp_path)
         deployment = await lived.intend(source, **own)
-        await lived.driver.credentials.vault.put(  # type: ignore[attr-defined]
+        await lived.driver.api.credentials.vault.put(  # type: ignore[attr-defined]
             f"deployment/{deployment.id}/env/HF_TOKEN", Secret("hf_another")
         )
         operation = await lived.run(deployment)

@@ -219,10 +219,10 @@ class TestDeclaration:
 
     def test_every_step_can_be_carried_out(self) -> None:
         from peft_tui.domain.operation import WATCHED
-        from peft_tui.drivers.modal.steps import STEPS
+        from peft_tui.drivers.modal.driver import ModalDriver
 
         keys = {step.key for step in CAPABILITIES.plan(spec(environment="A", min_instances=1))}
         for plan in CAPABILITIES.verbs.values():
             for changes in ({}, {"image": "x", "environment": "A"}, {"min_instances": 1}):
                 keys |= {step.key for step in plan(spec(environment="A"), changes)}
-        assert keys - WATCHED == set(STEPS)
+        assert keys - WATCHED == set(ModalDriver.steps)

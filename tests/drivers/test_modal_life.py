@@ -30,7 +30,8 @@ from peft_tui.domain.operation import WATCHED, OperationKind, OperationState
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers import capabilities, open_driver
-from peft_tui.drivers.modal import control
+from peft_tui.drivers.modal import volumes
+from peft_tui.drivers.modal.assessing import keeping
 from peft_tui.drivers.modal.driver import ModalDriver
 from peft_tui.drivers.protocol import StepContext
 from peft_tui.services.copies import of_request
@@ -131,8 +132,8 @@ async def test_an_adapter_directory_becomes_a_server_that_serves_it(tmp_path: Pa
         )
         assert (observation.min_instances, observation.max_instances) == (0, 1)
         assert await billing(lived) == [f"acme/{deployment.remote_name}"]
-        token = await ours(lived).doors.token("acme")
-        assert deployment.remote_name in await ours(lived).plane.models(observation.endpoint_url, token)
+        token = await ours(lived).api.doors.token("acme")
+        assert deployment.remote_name in await ours(lived).api.plane.models(observation.endpoint_url, token)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ async def test_a_proxy_token_is_made_once_and_kept_by_name(tmp_path: Path) -> No
         none = {"MODAL_PROXY_TOKEN_ID": "", "MODAL_PROXY_TOKEN_SECRET": ""}
         for _ in range(2):
             driver = driver_of(lived, **none)
-            driver.credentials.vault = lived.backend.credentials.vault
+            driver.api.credentials.vault = lived.backend.credentials.vault
             await driver.act("proxy_token", upload_of(lived, directory(tmp_path), []))
         assert calls(lived).count("WebhookTokenCreate") == 1
         assert lived.backend.credentials.vault.names("modal/") == ("modal/proxy-token/acme",)
@@ -203,7 +204,7 @@ def begin_bare(lived: Life) -> ModalDriver:
 
 
 def prompts_of(lived: Life) -> Prompts:
-    credentials = ours(lived).credentials
+    credentials = ours(lived).api.credentials
     prompts = lived.backend.prompts
     prompts.endpoints = InferenceWorker(lived.network, credentials, lambda _: lived.driver)
     return prompts
@@ -238,8 +239,8 @@ async def test_a_proxy_token_that_nothing_keeps_is_taken_back_when_the_program_e
         tokens = lived.sandbox.world.modal.proxy_tokens
         before = set(tokens)
         driver = begin_bare(lived)
-        assert await driver.see_to_the_token() is Place.SESSION
-        assert await driver.see_to_the_token() is None
+        assert await driver.api.see_to_the_token() is Place.SESSION
+        assert await driver.api.see_to_the_token() is None
         assert len(set(tokens) - before) == 1
         await lived.network.close()
         assert set(tokens) == before
@@ -253,9 +254,9 @@ async def test_a_new_proxy_token_is_kept_though_the_list_of_them_cannot_be_read(
         )
         driver = begin_bare(lived)
         for _ in range(2):
-            await driver.see_to_the_token()
+            await driver.api.see_to_the_token()
         assert "WebhookTokenList" in "".join(calls(lived)) and calls(lived).count("WebhookTokenCreate") == 1
-        assert await driver.doors.token("acme") is not None
+        assert await driver.api.doors.token("acme") is not None
 
 
 async def test_a_new_proxy_token_that_is_not_listed_is_neither_kept_nor_left_there(
@@ -268,10 +269,10 @@ async def test_a_new_proxy_token_that_is_not_listed_is_neither_kept_nor_left_the
         tokens = lived.sandbox.world.modal.proxy_tokens
         before = set(tokens)
         driver = begin_bare(lived)
-        monkeypatch.setattr(driver.control, "lists_proxy_token", lists_none)
+        monkeypatch.setattr(driver.api.control, "lists_proxy_token", lists_none)
         with pytest.raises(PlatformFailed, match="does not list it"):
-            await driver.see_to_the_token()
-        assert await driver.doors.token("acme") is None and set(tokens) == before
+            await driver.api.see_to_the_token()
+        assert await driver.api.doors.token("acme") is None and set(tokens) == before
 
 
 async def test_one_that_is_kept_outlives_the_program(tmp_path: Path) -> None:
@@ -279,9 +280,9 @@ async def test_one_that_is_kept_outlives_the_program(tmp_path: Path) -> None:
         tokens = lived.sandbox.world.modal.proxy_tokens
         vault = Vault(tmp_path / "kept", Ring(no_keyring), passphrase="open sesame", cost=CHEAP)
         driver = begin_bare(lived)
-        driver.credentials.vault = vault
-        assert not await driver._keeping(), "it will be kept: nothing to mind"
-        assert await driver.see_to_the_token() is Place.FILE
+        driver.api.credentials.vault = vault
+        assert not await keeping(driver.api), "it will be kept: nothing to mind"
+        assert await driver.api.see_to_the_token() is Place.FILE
         made = set(tokens)
         await lived.network.close()
         assert set(tokens) == made
@@ -420,7 +421,7 @@ async def test_twelve_megabytes_go_up_with_a_moving_count(tmp_path: Path) -> Non
 async def test_an_upload_that_is_cut_is_begun_again_and_half_of_it_is_never_deployed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(control, "STALL_SECONDS", 0.3)
+    monkeypatch.setattr(volumes, "STALL_SECONDS", 0.3)
     async with life(tmp_path, "modal") as lived:
         await lived.fault(match="PUT *", nth=1, times=1, action="reset_before")
         context = upload_of(lived, directory(tmp_path), [])

@@ -233,11 +233,11 @@ async def test_a_bill_of_modal_s_that_did_not_come_is_read_soon_and_from_as_far_
                 raise TimedOut("no answer")
             return [("ap-1", hour, Decimal(2))]
 
-        monkeypatch.setattr(driver.control, "billed", billed)
-        driver.bill_due = None
-        driver.bill_read = False
+        monkeypatch.setattr(driver.api.control, "billed", billed)
+        driver.api.bill_due = None
+        driver.api.bill_read = False
         for minutes, count in ((0, 1), (1, 1), (3, 2), (4, 2), (40, 3)):
-            await reports(driver, {"ap-1": now}, now + timedelta(minutes=minutes))
+            await reports(driver.api, {"ap-1": now}, now + timedelta(minutes=minutes))
             assert len(asked) == count
         assert asked[0] == asked[1] <= now - timedelta(days=7) < asked[2]
 

@@ -37,6 +37,9 @@ class Connection:
         self._client: Any = None
         self._opening = asyncio.Lock()
         self._forget = network.at_close(self._end)
+        self.environment = ""
+        """The name of the environment that all is asked in, once it is known; and its id."""
+        self.environment_id = ""
         self.leaving: Callable[[], Awaitable[None]] | None = None
         """What is still to be asked when the program ends; it is not waited for long."""
 

@@ -6,16 +6,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peft_tui.domain.errors import AuthenticationFailed, NotFound, PeftTuiError
 from peft_tui.domain.reported import Metric, Reading, Report
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.modal.api import ModalApi
 from peft_tui.drivers.modal.failures import Unimplemented
 from peft_tui.text import clean_line
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.modal.driver import ModalDriver
 
 SOURCE = "Modal, every HTTP request"
 HOUR = timedelta(hours=1)
@@ -29,11 +27,11 @@ _DURATION = "Request duration (s)"
 _FIRST_TEXT = "time_to_first_token"
 
 
-async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: datetime) -> tuple[Report, ...]:
+async def reports(api: ModalApi, wanted: Mapping[str, datetime], now: datetime) -> tuple[Report, ...]:
     """The hours since the last look, the one before included: what is told of an hour replaces itself."""
-    await driver.workspace()
-    bill = await _billed(driver, now)
-    apps = {app.app_id: app for app in await driver.control.apps()}
+    await api.workspace()
+    bill = await _billed(api, now)
+    apps = {app.app_id: app for app in await api.control.apps()}
     found = []
     for remote_id, since in wanted.items():
         told: list[Reading] = bill.get(remote_id, []) if bill is not None else []
@@ -44,10 +42,10 @@ async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: date
                 found.append(Report(remote_id, tuple(told), source=SOURCE))
             continue
         try:
-            server = await driver.control.server(app.name, Urgency.BACKGROUND)
+            server = await api.control.server(app.name, Urgency.BACKGROUND)
             begin = max(_hour(since) - HOUR, _hour(now) - MOST_HOURS * HOUR)
             while begin <= now:
-                answer = await driver.control.statistics(server.function_id, begin, min(begin + HOUR, now))
+                answer = await api.control.statistics(server.function_id, begin, min(begin + HOUR, now))
                 told += _readings(answer, begin)
                 begin += HOUR
         except (NotFound, Unimplemented):
@@ -56,20 +54,20 @@ async def reports(driver: ModalDriver, wanted: Mapping[str, datetime], now: date
         found.append(Report(remote_id, tuple(told), source=SOURCE))
     if bill is not None:
         # Only now: a bill that was read and not handed on is to be read again.
-        driver.bill_due, driver.bill_read = now + BILL_EVERY, True
+        api.bill_due, api.bill_read = now + BILL_EVERY, True
     return tuple(found)
 
 
-async def _billed(driver: ModalDriver, now: datetime) -> dict[str, list[Reading]] | None:
+async def _billed(api: ModalApi, now: datetime) -> dict[str, list[Reading]] | None:
     """By app; None where it is not due, may not be read, or did not come."""
-    if driver.bill_due is not None and now < driver.bill_due:
+    if api.bill_due is not None and now < api.bill_due:
         return None
-    begin = _hour(now) - (BILLED_AGAIN if driver.bill_read else BILLED_FIRST)
-    driver.bill_due = now + BILL_RETRY
+    begin = _hour(now) - (BILLED_AGAIN if api.bill_read else BILLED_FIRST)
+    api.bill_due = now + BILL_RETRY
     try:
-        rows = await driver.control.billed(begin, now)
+        rows = await api.control.billed(begin, now)
     except (AuthenticationFailed, Unimplemented):
-        driver.bill_due = now + BILL_NEVER
+        api.bill_due = now + BILL_NEVER
         return None
     except PeftTuiError:
         return None

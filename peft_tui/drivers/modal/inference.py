@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING
-
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.inference import (
     AuthHeader,
@@ -15,26 +12,25 @@ from peft_tui.domain.inference import (
     Wake,
     not_seen_yet,
 )
-from peft_tui.domain.money import Price, Provenance, usd
+from peft_tui.domain.money import usd
 from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.drivers.modal.api import ModalApi
 from peft_tui.drivers.modal.data_plane import check_address
 from peft_tui.drivers.modal.declaration import PUBLIC
 from peft_tui.drivers.modal.secrets import kept_as
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.modal.driver import ModalDriver
+from peft_tui.drivers.prices import of_one_instance
 
 HEADERS = ("Modal-Key", "MODAL_PROXY_TOKEN_ID"), ("Modal-Secret", "MODAL_PROXY_TOKEN_SECRET")
 
 
-async def target(driver: ModalDriver, deployment: Deployment) -> InferenceTarget:
+async def target(api: ModalApi, deployment: Deployment) -> InferenceTarget:
     seen = deployment.observation
     if seen is None or not seen.endpoint_url or not seen.model:
         raise not_seen_yet(deployment.name)
-    check_address(seen.endpoint_url, driver.plane.local)
+    check_address(seen.endpoint_url, api.plane.local)
     wake, words = _wake(seen)
     public = deployment.spec.text("visibility") == PUBLIC
-    kept = kept_as(await driver.workspace())
+    kept = kept_as(await api.workspace())
     # Of one that was made elsewhere it is not known whether it needs a token: then it ignores it.
     auth = (AuthHeader(header, env, kept_as=kept, part=i) for i, (header, env) in enumerate(HEADERS))
     return InferenceTarget(
@@ -42,7 +38,7 @@ async def target(driver: ModalDriver, deployment: Deployment) -> InferenceTarget
         f"{seen.endpoint_url}/v1",
         _models(deployment, seen),
         () if public else tuple(auth),
-        _price(seen),
+        of_one_instance(seen, "Modal's price of the GPU"),
         wake,
         words,
         wake_url=f"{seen.endpoint_url}/health",
@@ -58,17 +54,6 @@ def _models(deployment: Deployment, seen: Observation) -> tuple[ServedModel, ...
     if not spec.base_model:
         return (adapter,)
     return adapter, ServedModel(spec.base_model, spec.base_model, Role.BASE)
-
-
-def _price(seen: Observation) -> Price | None:
-    if seen.usd_per_hour is None or not seen.billed_instances:
-        return None
-    return Price(
-        seen.usd_per_hour / Decimal(seen.billed_instances),
-        "Modal's price of the GPU",
-        seen.observed_at.date().isoformat(),
-        Provenance.ESTIMATED,
-    )
 
 
 def _wake(seen: Observation) -> tuple[Wake, str]:

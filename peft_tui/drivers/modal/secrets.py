@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 from peft_tui.credentials import Credentials, Place, Secret
-from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid
+from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError, PlatformFailed
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers.hugging_face import hub_token
+from peft_tui.drivers.modal.control import Control
 from peft_tui.drivers.modal.data_plane import ProxyToken
 from peft_tui.drivers.modal.engine import environment_names
+from peft_tui.drivers.modal.failures import TITLE
 
 HUB_TOKEN = "HF_TOKEN"
 LASTING = (Place.KEYRING, Place.FILE)
@@ -47,9 +52,11 @@ async def _value(credentials: Credentials, name: str, remote_name: str) -> Secre
 class Doorkeeper:
     """The proxy token: from the environment, else kept, else made at Modal when it is first needed."""
 
-    def __init__(self, credentials: Credentials) -> None:
+    def __init__(self, credentials: Credentials, control: Control) -> None:
         self._credentials = credentials
+        self._control = control
         self._kept: ProxyToken | None = None
+        self._making = asyncio.Lock()
 
     def given(self) -> ProxyToken | None:
         """The one in the environment, if it is whole."""
@@ -74,20 +81,53 @@ class Doorkeeper:
         """Whether a new one would outlive this session."""
         return any(rung.usable for rung in await self._credentials.vault.rungs() if rung.place in LASTING)
 
-    def passing(self, workspace: str) -> str:
-        """The id of the one that was made here and that nobody has when this session ends; else nothing."""
-        known = self._credentials.vault.known(kept_as(workspace))
-        return known[0].reveal().partition(".")[0] if known and known[1] is Place.SESSION else ""
+    async def see_to(self, workspace: str) -> Place | None:
+        """Have one; where a new one is kept, None where there was one.
 
-    async def keep(self, workspace: str, token: ProxyToken) -> Place:
-        """Keep a new one; where."""
+        Modal tells its secret once: what a machine without keyring and passphrase had is gone with the
+        session, and another one takes its place.
+        """
+        async with self._making:
+            if await self.token(workspace) is not None:
+                return None
+            made = await self._control.make_proxy_token("peft-tui")
+            # Kept before anything is asked: one whose secret is forgotten opens nothing, and stays.
+            place = await self._keep(workspace, made)
+            await self._check(workspace, made[0].reveal())
+            return place
+
+    async def take_back(self, workspace: str) -> None:
+        """One that ends with this session is of no more use to anybody: they must not pile up."""
+        known = self._credentials.vault.known(kept_as(workspace))
+        if known and known[1] is Place.SESSION and (token_id := known[0].reveal().partition(".")[0]):
+            await self._control.remove_proxy_token(token_id)
+
+    async def _keep(self, workspace: str, token: ProxyToken) -> Place:
         self._kept = token
         joined = Secret(f"{token[0].reveal()}.{token[1].reveal()}")
         return await self._credentials.vault.put(kept_as(workspace), joined)
 
-    async def forget(self, workspace: str) -> None:
+    async def _check(self, workspace: str, token_id: str) -> None:
+        """
+        Raises:
+            PlatformFailed: the new token is not among the workspace's; it is neither kept nor left there.
+        """
+        try:
+            if await self._control.lists_proxy_token(token_id):
+                return
+        except PeftTuiError:
+            # Whether it opens the door is seen when it is used.
+            return
         self._kept = None
         await self._credentials.vault.delete(kept_as(workspace))
+        with suppress(PeftTuiError):
+            await self._control.remove_proxy_token(token_id)
+        raise PlatformFailed(
+            f"{TITLE} made a proxy token and does not list it.",
+            hint="Make one at modal.com/settings/proxy-auth-tokens, and keep it: peft-tui credentials set"
+            " modal MODAL_PROXY_TOKEN_ID, and …_SECRET.",
+            transient=True,
+        )
 
 
 def kept_as(workspace: str) -> str:

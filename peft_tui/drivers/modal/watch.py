@@ -16,6 +16,7 @@ from peft_tui.drivers.modal.data_plane import Answer, DataPlane, Health, ProxyTo
 from peft_tui.drivers.modal.engine import MARKER, VOLUME
 from peft_tui.drivers.modal.gpus import gpu_price
 from peft_tui.drivers.modal.states import Sight, newest_by_name, worth_showing
+from peft_tui.drivers.modal.volumes import Volumes
 from peft_tui.drivers.modal.wire import App, Container, ContainerInfo, Server
 
 AT_A_TIME = 8
@@ -49,6 +50,7 @@ class Watch:
     """One environment, tick by tick."""
 
     control: Control
+    volumes: Volumes
     plane: DataPlane
     clock: Clock
     _known: dict[str, _Known] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Watch:
         if not unknown:
             return
         try:
-            there = await self.control.paths(VOLUME)
+            there = await self.volumes.paths(VOLUME)
         except NotFound:
             there = set()
         except PeftTuiError:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from peft_tui.drivers.wire import Text, Wire
+from peft_tui.text import clean
 
 STATES = {
     0: "UNSPECIFIED",
@@ -196,3 +198,8 @@ def at(seconds: float) -> datetime | None:
     if not 0 < seconds < 1e11:
         return None
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def cleaned_lines(chunks: Iterable[str]) -> list[str]:
+    """Output comes in pieces of one or more lines."""
+    return [clean(line, 500) for chunk in chunks for line in chunk.splitlines()]

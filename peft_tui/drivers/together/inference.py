@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import NotFound
 from peft_tui.domain.inference import (
@@ -15,8 +13,9 @@ from peft_tui.domain.inference import (
     Wake,
     not_seen_yet,
 )
-from peft_tui.domain.money import Price, Provenance, usd
+from peft_tui.domain.money import usd
 from peft_tui.domain.status import Condition, Observation, Status
+from peft_tui.drivers.prices import of_one_instance
 from peft_tui.drivers.together.api import TogetherApi
 from peft_tui.drivers.together.declaration import ATTACH
 from peft_tui.drivers.together.legacy import is_legacy
@@ -33,7 +32,7 @@ async def target(api: TogetherApi, deployment: Deployment) -> InferenceTarget:
         api.inference_url,
         await _models(api, deployment, seen),
         (AuthHeader("Authorization", "TOGETHER_API_KEY", "Bearer"),),
-        _price(seen),
+        of_one_instance(seen, "Together's price of the instance type"),
         wake,
         words,
     )
@@ -77,18 +76,6 @@ def attached_name(endpoint: str, adapter: str) -> str:
     `domain.inference.mistaken`, and whether the adapter is applied at all by the console's comparison.
     """
     return f"{endpoint}:{adapter}"
-
-
-def _price(seen: Observation) -> Price | None:
-    """Of one replica, from what all of them cost: an hour of a GPU is what a request takes a part of."""
-    if seen.usd_per_hour is None or not seen.billed_instances:
-        return None
-    return Price(
-        seen.usd_per_hour / Decimal(seen.billed_instances),
-        "Together's price of the instance type",
-        seen.observed_at.date().isoformat(),
-        Provenance.ESTIMATED,
-    )
 
 
 def _wake(seen: Observation) -> tuple[Wake, str]:
