@@ -7,14 +7,15 @@ reading the file does: for a thread.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ BACKUP_SECONDS = 24 * 3600.0
 """How old a backup may be."""
 LEFT_SECONDS = 3600.0
 """Nobody writes at one for that long."""
+STORE_LOCK = "store.lock"
+BACKUP_LOCK = "backup.lock"
+"""Another one: a start should not wait for a backup."""
 _COMPANIONS = ("-wal", "-shm")
 _SPARE = 1.5
 """How many times its size must be free before a backup is made: the store itself must not run out of room."""
@@ -115,9 +119,15 @@ def back_up(path: Path) -> bool:
     """
     if shutil.disk_usage(path.parent).free < _SPARE * path.stat().st_size:
         return False
-    # Several processes may be at it: each its own, and the last one stays.
     part = path.with_name(f"{path.name}.part-{os.getpid()}")
     _clear(path.parent.glob(f"{path.name}.part-*"))
+    # What is deleted for good while this is written must not come back with it: that waits for the end.
+    with _alone(path, BACKUP_LOCK):
+        _write_backup(path, part)
+    return True
+
+
+def _write_backup(path: Path, part: Path) -> None:
     try:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -128,12 +138,12 @@ def back_up(path: Path) -> bool:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return True
 
 
 def forget_backup(path: Path) -> None:
-    """What was deleted for good must not come back with it."""
-    backup_path(path).unlink(missing_ok=True)
+    """What was deleted for good must not come back with it, nor with one that is being written."""
+    with _alone(path, BACKUP_LOCK):
+        backup_path(path).unlink(missing_ok=True)
 
 
 def mend(path: Path, damage: Damage) -> Mended | None:
@@ -214,10 +224,27 @@ def _free(path: Path) -> Path:
     return next(one for one in (path, *others) if not one.exists())
 
 
+@asynccontextmanager
+async def not_while_mended(path: Path) -> AsyncIterator[None]:
+    """Whoever opens the file between the steps of a mend would leave his journal to the restored one."""
+    lock = os.open(path.with_name(STORE_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Asked for again and again, not waited for in a thread: that could not be cancelled.
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0.01)
+        yield
+    finally:
+        os.close(lock)
+
+
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path, name: str = STORE_LOCK) -> Iterator[None]:
     """Two processes that find the damage together must not put each other's new file aside."""
-    lock = os.open(path.with_name("store.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(path.with_name(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -24,7 +24,7 @@ import aiosqlite
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import private_dir
 from peft_tui.redaction import redacted
-from peft_tui.store.care import Damage, back_up, forget_backup, identity, is_damage
+from peft_tui.store.care import Damage, back_up, forget_backup, identity, is_damage, not_while_mended
 from peft_tui.store.migrations import is_behind, migrate
 
 log = logging.getLogger(__name__)
@@ -106,19 +106,20 @@ class Database:
         connections: list[aiosqlite.Connection] = []
         try:
             private_dir(path.parent)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
-            for _ in range(2):
-                connection = await aiosqlite.connect(path, isolation_level=None)
-                connections.append(connection)
-                connection.row_factory = sqlite3.Row
-                await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-                await _check_whose(connection, path)
-                await _use_wal(connection)
-                await connection.execute("PRAGMA synchronous = NORMAL")
-                await connection.execute("PRAGMA foreign_keys = ON")
-                # What is deleted is overwritten: prompts may hold what nobody should find later.
-                await connection.execute("PRAGMA secure_delete = ON")
+            async with not_while_mended(path):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+                path.chmod(0o600)
+                for _ in range(2):
+                    connection = await aiosqlite.connect(path, isolation_level=None)
+                    connections.append(connection)
+                    connection.row_factory = sqlite3.Row
+                    await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+                    await _check_whose(connection, path)
+                    await _use_wal(connection)
+                    await connection.execute("PRAGMA synchronous = NORMAL")
+                    await connection.execute("PRAGMA foreign_keys = ON")
+                    # What is deleted is overwritten: prompts may hold what nobody should find later.
+                    await connection.execute("PRAGMA secure_delete = ON")
             if await is_behind(connections[0]) and not await asyncio.to_thread(back_up, path):
                 raise ConfigurationInvalid(
                     f"The disk has no room for the backup that is made before {path} is brought up to date.",
@@ -190,9 +191,10 @@ class Database:
 
     async def forget_deleted(self) -> None:
         """Empty the journal as well, and the backup, in which what was deleted still stands."""
+        # The backup first: one that is being written is waited for, and keeps the journal from being emptied.
+        await asyncio.to_thread(forget_backup, self.path)
         async with self._writing:
             await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-            await asyncio.to_thread(forget_backup, self.path)
 
     async def _begin(self) -> None:
         # SQLite's busy handler is not fair: a writer can starve past its time-out while others get in.

@@ -289,13 +289,23 @@ class Deployments:
             (transaction.revision, deployment.id),
         )
 
-    async def leave_out_others(self, transaction: Transaction, platform: str, account: str) -> None:
-        """The list that is about to be written down shows nothing of other accounts: theirs grow old."""
+    async def other_accounts(self, platform: str, account: str) -> list[str]:
+        """Those beside `account` of which something counts as listed."""
+        rows = await self._db.all(
+            "SELECT DISTINCT account FROM deployments WHERE platform = ? AND listed"
+            " AND account NOT IN (?, '')",
+            platform,
+            account,
+        )
+        return [row["account"] for row in rows]
+
+    async def leave_out(self, transaction: Transaction, platform: str, accounts: Iterable[str]) -> None:
+        """No list that is read shows anything of these accounts: theirs grow old."""
         await transaction.connection.execute(
             "UPDATE deployments SET listed = 0, revision = ?1, observed_at = max(observed_at, coalesce("
             "(SELECT listed_at FROM platforms WHERE platforms.platform = ?2), observed_at))"
-            " WHERE platform = ?2 AND account NOT IN (?3, '') AND listed",
-            (transaction.revision, platform, account),
+            " WHERE platform = ?2 AND account IN (SELECT value FROM json_each(?3)) AND listed",
+            (transaction.revision, platform, json.dumps(list(accounts))),
         )
 
     async def _with_operations(self, deployments: list[Deployment]) -> list[Deployment]:

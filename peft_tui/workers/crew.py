@@ -100,8 +100,9 @@ class Crew:
         duty: Duty | None = None
         try:
             driver = self.driver(platform)
-            refresh = Refresh(platform, driver, self._store, self._clock)
-            account = await refresh.whose()
+            refresh = self._refresh(platform, driver)
+            # Whoever has the duty says how the platform does; a single look with another key knows less.
+            account = await refresh.whose(tell=not Duty.is_held(self._directory, platform))
             if account is None:
                 return
             duty = Duty(self._directory, platform, account)
@@ -110,10 +111,15 @@ class Crew:
                 if figures:
                     await FiguresWorker(platform, driver, self._store, self._clock, self.keep_days).tick()
         except PeftTuiError as error:
-            await self._cannot_serve(platform, error)
+            if duty is not None or not Duty.is_held(self._directory, platform):
+                await self._cannot_serve(platform, error)
         finally:
             if duty is not None:
                 duty.leave()
+
+    def _refresh(self, platform: str, driver: Driver) -> Refresh:
+        nobody_serves = partial(self._nobody_serves, platform)
+        return Refresh(platform, driver, self._store, self._clock, nobody_serves)
 
     async def _cannot_serve(self, platform: str, error: PeftTuiError) -> None:
         """Worth telling only where something of that platform is shown."""
@@ -203,7 +209,7 @@ class Crew:
         driver = self.driver(platform)
         if self.looks_only:
             await self._only_look(platform)
-        refresh = Refresh(platform, driver, self._store, self._clock)
+        refresh = self._refresh(platform, driver)
         account = await self._find_account(platform, refresh)
         duty = Duty(self._directory, platform, account)
         while not duty.take():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 
@@ -32,7 +33,15 @@ DELETED_ELSEWHERE = "the platform does not have it any more: deleted elsewhere"
 class Refresh:
     """One platform's loop body."""
 
-    def __init__(self, platform: str, driver: Driver, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        platform: str,
+        driver: Driver,
+        store: Store,
+        clock: Clock,
+        nobody_serves: Callable[[str], AbstractContextManager[bool]] = lambda account: nullcontext(True),
+    ) -> None:
+        self._nobody_serves = nobody_serves
         self._platform = platform
         self._driver = driver
         self._store = store
@@ -44,16 +53,20 @@ class Refresh:
         self._described: set[str] = set()
         """What was adopted, and whose settings were read since the start."""
 
-    async def whose(self) -> str | None:
-        """The account; None when it cannot be asked now, which is written down."""
+    async def whose(self, *, tell: bool = True) -> str | None:
+        """The account; None when it cannot be asked now, which is written down unless `tell` is False."""
         if self._clock.monotonic() < self._not_before:
             return None
         try:
             return (await self._driver.account()).id
         except PeftTuiError as error:
-            await self._failed(error)
+            if tell:
+                await self._failed(error)
         except Exception as error:
-            await self._broke(error)
+            if tell:
+                await self._broke(error)
+            else:
+                log.exception("the look at %s", self._platform)
         return None
 
     async def tick(self) -> None:
@@ -100,6 +113,7 @@ class Refresh:
         store = self._store
         news = await asyncio.to_thread(_news, pairs, observations)
         unclear = await store.operations.unclear(self._platform)
+        unseen = await self._unseen(account)
         async with store.database.transaction() as transaction:
             for mine, remote, observation in news:
                 if mine is None:
@@ -117,10 +131,20 @@ class Refresh:
                     )
                 elif deployment.listed:
                     await store.deployments.missed(transaction, deployment)
-            await store.deployments.leave_out_others(transaction, self._platform, account)
+            if unseen:
+                await store.deployments.leave_out(transaction, self._platform, unseen)
             ahead = self._driver.ahead if isinstance(self._driver, Dated) else None
             await store.platforms.listed(transaction, self._platform, now, ahead)
             await store.billing.watched(transaction, self._platform, account, now)
+
+    async def _unseen(self, account: str) -> list[str]:
+        """The other accounts that no window looks at: what one of them sees is not ours to call old."""
+        unseen = []
+        for other in await self._store.deployments.other_accounts(self._platform, account):
+            with self._nobody_serves(other) as nobody:
+                if nobody:
+                    unseen.append(other)
+        return unseen
 
     async def _describe(self, pairs: list[tuple[Deployment | None, RemoteDeployment]]) -> None:
         """Take over how what was adopted is set up there: an update or a start begins from that."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -294,7 +296,8 @@ class TestBackup:
         with pytest.raises(sqlite3.Error):
             back_up(path)
         assert backup_path(path).read_bytes() == before
-        assert {p.name for p in tmp_path.iterdir()} == {path.name, backup_path(path).name}
+        left = {p.name for p in tmp_path.iterdir() if p.suffix != ".lock"}
+        assert left == {path.name, backup_path(path).name}
 
     async def test_what_a_killed_process_left_of_one_is_cleared_away(self, tmp_path: Path) -> None:
         path = await filled(tmp_path)
@@ -387,3 +390,37 @@ class TestKeeper:
         await Keeper(store.database).tick()
         assert store.database.damage is None
         await store.close()
+
+
+async def test_what_is_deleted_while_a_backup_is_written_does_not_come_back_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await filled(tmp_path)
+    written, go_on = threading.Event(), threading.Event()
+    to_disk = care._to_disk
+
+    def slow(part: Path) -> None:
+        written.set()
+        go_on.wait(10)
+        to_disk(part)
+
+    monkeypatch.setattr(care, "_to_disk", slow)
+    backup = threading.Thread(target=back_up, args=(path,))
+    forget = threading.Thread(target=care.forget_backup, args=(path,))
+    backup.start()
+    assert written.wait(10)
+    forget.start()
+    forget.join(0.05)
+    go_on.set()
+    for thread in (backup, forget):
+        thread.join(10)
+    assert not backup_path(path).exists()
+
+
+async def test_nobody_opens_the_store_between_the_steps_of_a_mend(tmp_path: Path) -> None:
+    path = await filled(tmp_path)
+    with care._alone(path):
+        opening = asyncio.create_task(Store.open(tmp_path))
+        await asyncio.sleep(0.05)
+        assert not opening.done() and not path.with_name(f"{path.name}-wal").exists()
+    await (await opening).close()

@@ -125,3 +125,38 @@ def test_one_account_s_duty_is_not_another_s(tmp_path: Path) -> None:
     assert mine.take() and theirs.take() and not again.take()
     for duty in (mine, theirs):
         duty.leave()
+
+
+async def test_two_windows_do_not_rewrite_each_other_s_rows(
+    window: Callable[[str], Awaitable[Backend]], sandbox: Sandbox
+) -> None:
+    first, second = await window(ACME_KEY), await window(GLOBEX_KEY)
+    await first.start()
+    await second.start()
+    mine, theirs = await deploy(first, "mine", ACME), await deploy(second, "theirs", GLOBEX)
+
+    async def both_are_listed() -> bool:
+        await first.store.database.notice_others()
+        await second.store.database.notice_others()
+        rows = {row.id: row for row in await first.store.deployments.all()}
+        done = [(await newest(first, one)).state is OperationState.DONE for one in (mine, theirs)]
+        return all(done) and all(rows[one.id].listed for one in (mine, theirs))
+
+    await until(both_are_listed)
+    told: list[str] = []
+    first.store.database.listen(lambda changes: told.extend(changes.deployments))
+
+    def looks() -> int:
+        return len([r for r in sandbox.world.data.requests if r.path.endswith("/endpoints")])
+
+    for backend in (first, second) * 3:
+        before = looks()
+
+        async def looked(before: int = before) -> bool:
+            return looks() > before
+
+        backend.refresh_now()
+        await until(looked)
+        await asyncio.sleep(0.02)
+        await first.store.database.notice_others()
+    assert told == []
