@@ -28,7 +28,7 @@ LEFT_SECONDS = 3600.0
 """Nobody writes at one for that long."""
 STORE_LOCK = "store.lock"
 BACKUP_LOCK = "store-backup.lock"
-"""Another one: a start should not wait for a backup. Nor is it the duty to make one, which is held meanwhile."""
+"""Another one: a start should not wait for a backup. Nor is it the duty to make one, held meanwhile."""
 _COMPANIONS = ("-wal", "-shm")
 _SPARE = 1.5
 """How many times its size must be free before a backup is made: the store itself must not run out of room."""

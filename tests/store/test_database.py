@@ -64,7 +64,12 @@ class TestFile:
         await add(store, "bot")
         assert mode(tmp_path / "data") == 0o700
         files = list((tmp_path / "data").iterdir())
-        assert {file.name for file in files} == {"peft-tui.db", "peft-tui.db-wal", "peft-tui.db-shm"}
+        assert {file.name for file in files} == {
+            "peft-tui.db",
+            "peft-tui.db-wal",
+            "peft-tui.db-shm",
+            "store.lock",
+        }
         assert {mode(file) for file in files} == {0o600}
         await store.close()
 
