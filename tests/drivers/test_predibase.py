@@ -23,7 +23,7 @@ from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.predibase import steps as steps_module
 from peft_tui.drivers.predibase import upload as upload_module
-from peft_tui.drivers.predibase.driver import PredibaseDriver
+from peft_tui.drivers.predibase.api import PredibaseApi
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.services.previews import preview
 from peft_tui.services.reasons import why_not
@@ -129,11 +129,11 @@ async def test_a_repository_that_is_deleted_meanwhile_ends_the_create_in_words(
 ) -> None:
     whole = steps_module.upload_directory
 
-    async def cut(driver: PredibaseDriver, repo: str, context: StepContext) -> Outputs:
+    async def cut(api: PredibaseApi, repo: str, context: StepContext) -> Outputs:
         """Somebody deletes it while the answer to the first completion is lost."""
         if vendor.uploads:
-            return await whole(driver, repo, context)
-        await whole(driver, repo, context)
+            return await whole(api, repo, context)
+        await whole(api, repo, context)
         await vendor.call("DELETE", f"/v2/repos/{repo}")
         raise TimedOut("No answer.", effect=Effect.UNKNOWN, transient=True)
 

@@ -23,7 +23,8 @@ from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
 from peft_tui.drivers import open_driver
 from peft_tui.drivers.network import Network
-from peft_tui.drivers.predibase import driver as driver_module
+from peft_tui.drivers.predibase import api as api_module
+from peft_tui.drivers.predibase.assessing import recommended_machine
 from peft_tui.drivers.predibase.driver import PredibaseDriver
 from peft_tui.drivers.protocol import StepContext
 from tests.doubles import NOON, VirtualClock
@@ -44,7 +45,7 @@ async def mocked() -> AsyncIterator[tuple[PredibaseDriver, respx.Router]]:
     await network.close()
 
 
-API = driver_module.HOST
+API = api_module.HOST
 WHO = {"tenant": {"name": "A", "shortCode": "a1", "subscription": None}, "username": None}
 
 
@@ -75,7 +76,7 @@ async def test_once_it_has_answered_a_broken_line_is_a_broken_line(mocked) -> No
     router.get(f"{API}/v2/deployments").mock(side_effect=httpx.ReadError("reset"))
     await driver.account()
     with pytest.raises(ConnectionFailed) as caught:
-        await driver.listed()
+        await driver.api.listed()
     assert "withdrawn" not in caught.value.message
 
 
@@ -126,11 +127,11 @@ async def test_half_a_list_is_no_list(mocked, body) -> None:
     driver, router = mocked
     router.get(f"{API}/v2/deployments").mock(return_value=httpx.Response(200, json=body))
     with pytest.raises(ConnectionFailed):
-        await driver.listed()
+        await driver.api.listed()
 
 
 async def test_a_list_of_repositories_that_is_full_is_asked_for_again(mocked, monkeypatch) -> None:
-    monkeypatch.setattr(driver_module, "REPOS", 2)
+    monkeypatch.setattr(api_module, "REPOS", 2)
     driver, router = mocked
     repos = [{"name": f"r{n}"} for n in range(5)]
 
@@ -139,14 +140,14 @@ async def test_a_list_of_repositories_that_is_full_is_asked_for_again(mocked, mo
         return httpx.Response(200, json={"data": {"repos": repos[:limit]}})
 
     router.get(f"{API}/v2/repos").mock(side_effect=answer)
-    assert [repo.name for repo in await driver.repos()] == [f"r{n}" for n in range(5)]
+    assert [repo.name for repo in await driver.api.repos()] == [f"r{n}" for n in range(5)]
 
 
 @pytest.mark.parametrize("body", [{}, {"data": []}, {"data": {"accelerator": 3}}, [1], None], ids=str)
 async def test_a_recommendation_of_another_shape_recommends_nothing(mocked, body) -> None:
     driver, router = mocked
     router.get(f"{API}/v2/deployments/recommended-config").mock(return_value=httpx.Response(200, json=body))
-    assert await driver._recommended("acme/x") == ("", "")
+    assert await recommended_machine(driver.api, "acme/x") == ("", "")
 
 
 async def test_a_ticket_without_an_address_for_a_file_is_refused(mocked, tmp_path: Path) -> None:

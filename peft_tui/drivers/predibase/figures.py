@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from peft_tui.domain.reported import Report
 from peft_tui.drivers.hosts import Urgency
+from peft_tui.drivers.predibase.api import PredibaseApi
 from peft_tui.drivers.prometheus import parse, readings
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.predibase.driver import PredibaseDriver
 
 SOURCE = "LoRAX"
 
 
-async def reports(
-    driver: PredibaseDriver, wanted: Mapping[str, datetime], now: datetime
-) -> tuple[Report, ...]:
+async def reports(api: PredibaseApi, wanted: Mapping[str, datetime], now: datetime) -> tuple[Report, ...]:
     """Counters of everything that a deployment was asked, by whichever adapter.
 
     One that another deployment serves has no counters of its own: its carrier's would count for both.
@@ -27,12 +22,12 @@ async def reports(
     if not names:
         return ()
     # Looked at a moment before, and not as it was when the screen was drawn: it may have gone to sleep.
-    listed = await driver.listed(Urgency.BACKGROUND)
+    listed = await api.listed(Urgency.BACKGROUND)
     awake = {deployment.name for deployment in listed if deployment.current_replicas}
     found = []
     for name in names:
         if name in awake:
-            path = f"{await driver.serving_path(name)}/metrics"
-            text = await driver.serving.text(path, Urgency.BACKGROUND)
+            path = f"{await api.serving_path(name)}/metrics"
+            text = await api.serving.text(path, Urgency.BACKGROUND)
             found.append(Report(name, readings(parse(text), now), source=SOURCE))
     return tuple(found)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from peft_tui.adapters import read_directory
 from peft_tui.domain.adapter import Adapter, megabytes
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, ConnectionFailed, NotFound
+from peft_tui.drivers.predibase.api import PredibaseApi
 from peft_tui.drivers.predibase.wire import AdapterWire, UploadTicket
 from peft_tui.drivers.presigned import Refused, with_fresh_addresses
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.wire import made, parse
-
-if TYPE_CHECKING:
-    from peft_tui.drivers.predibase.driver import PredibaseDriver
 
 LARGEST_FILE = 5 * 1024**3
 """Of one PUT to an object store; the vendor's client knows no other way to send a file."""
@@ -33,7 +30,7 @@ def too_large(adapter: Adapter) -> str:
     return ""
 
 
-async def upload_directory(driver: PredibaseDriver, repo: str, context: StepContext) -> Outputs:
+async def upload_directory(api: PredibaseApi, repo: str, context: StepContext) -> Outputs:
     """Send the adapter's two files. Cut off, it is begun again: only the completion makes a version."""
     directory = Path(context.spec.source.reference)
     # Read again: the directory may have changed since the wizard looked at it.
@@ -42,41 +39,41 @@ async def upload_directory(driver: PredibaseDriver, repo: str, context: StepCont
         raise ConfigurationInvalid(f"{problem}.", hint="Nothing of it was sent.")
 
     async def send() -> UploadTicket:
-        ticket = await _ticket(driver, repo, adapter)
-        await _send(driver, ticket, directory, adapter, context)
+        ticket = await _ticket(api, repo, adapter)
+        await _send(api, ticket, directory, adapter, context)
         return ticket
 
     ticket = await with_fresh_addresses(send, "Predibase")
     total = sum(size for _, size in adapter.files)
     context.report(total, total, "completing")
-    answer = await driver.http.request("PUT", f"{UPLOAD}/", body={"uploadToken": ticket.upload_token})
-    version = made(AdapterWire, answer, driver.title)
+    answer = await api.http.request("PUT", f"{UPLOAD}/", body={"uploadToken": ticket.upload_token})
+    version = made(AdapterWire, answer, api.title)
     return {"adapter": f"{repo}/{version.tag}"}
 
 
-async def _ticket(driver: PredibaseDriver, repo: str, adapter: Adapter) -> UploadTicket:
+async def _ticket(api: PredibaseApi, repo: str, adapter: Adapter) -> UploadTicket:
     """Fresh addresses for all files.
 
     Raises:
         NotFound: the repository was deleted since it was made.
     """
     try:
-        answer = await driver.http.request("POST", UPLOAD, body={"repo": repo})
+        answer = await api.http.request("POST", UPLOAD, body={"repo": repo})
     except NotFound as error:
         raise NotFound(
-            f"The repository {repo} is not at {driver.title} any more: somebody deleted it meanwhile.",
+            f"The repository {repo} is not at {api.title} any more: somebody deleted it meanwhile.",
             hint="Nothing bills: no deployment was made. Deploy again.",
             detail=error.detail,
             status=error.status,
         ) from error
-    ticket = parse(UploadTicket, answer, driver.title)
+    ticket = parse(UploadTicket, answer, api.title)
     if missing := [name for name, _ in adapter.files if name not in ticket.presigned_urls]:
-        raise ConnectionFailed(f"{driver.title} gave no upload address for {', '.join(missing)}.")
+        raise ConnectionFailed(f"{api.title} gave no upload address for {', '.join(missing)}.")
     return ticket
 
 
 async def _send(
-    driver: PredibaseDriver, ticket: UploadTicket, directory: Path, adapter: Adapter, context: StepContext
+    api: PredibaseApi, ticket: UploadTicket, directory: Path, adapter: Adapter, context: StepContext
 ) -> None:
     """Each file to its address.
 
@@ -95,7 +92,7 @@ async def _send(
     for name, size in adapter.files:
         try:
             url = ticket.presigned_urls[name]
-            answer = await driver.http.upload(url, directory / name, 0, size, headers, count)
+            answer = await api.http.upload(url, directory / name, 0, size, headers, count)
         except AuthenticationFailed as error:
             raise Refused(name, error) from error
         if not answer.get("etag"):
