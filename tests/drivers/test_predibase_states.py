@@ -17,7 +17,7 @@ from peft_tui.drivers.predibase import configuration, notes, states
 from peft_tui.drivers.predibase.accelerators import TABLE as TABLE_OF_MACHINES
 from peft_tui.drivers.predibase.accelerators import machines
 from peft_tui.drivers.predibase.api import gateway, serving_of
-from peft_tui.drivers.predibase.assessing import serves
+from peft_tui.drivers.predibase.assessing import can_serve
 from peft_tui.drivers.predibase.declaration import CAPABILITIES, carrier_of
 from peft_tui.drivers.predibase.notes import HUB, Note, Served
 from peft_tui.drivers.predibase.wire import CONFIG, Deployment, whole
@@ -276,11 +276,11 @@ class TestAttaching:
         deployment = Deployment.model_validate(
             {"name": "d", "status": status, "config": {"baseModel": base}, "model": {"name": model}}
         )
-        assert serves(deployment, "meta-llama/Llama-3.1-8B-Instruct") is serves
+        assert can_serve(deployment, "meta-llama/Llama-3.1-8B-Instruct") is serves
 
     def test_one_that_takes_no_adapters_serves_none(self) -> None:
         config = {"baseModel": "x", "disableAdapters": True}
-        assert not serves(Deployment(name="d", status="ready", config=config), "acme/x")
+        assert not can_serve(Deployment(name="d", status="ready", config=config), "acme/x")
 
 
 @pytest.mark.parametrize("id", [*TABLE_OF_MACHINES, "b200_180gb_100", "mi300_192gb_oam_800"])

@@ -34,7 +34,7 @@ async def assess(api: PredibaseApi, source: AdapterSource, adapter: Adapter | No
             )
         )
     listed, (recommended, doubt) = await asyncio.gather(api.listed(), recommended_machine(api, base))
-    able = [d for d in listed if serves(d, base)]
+    able = [d for d in listed if can_serve(d, base)]
     own = [d for d in able if not d.is_shared]
     machines = (
         *(accelerators.carrier(d) for d in own),
@@ -103,7 +103,7 @@ async def recommended_machine(api: PredibaseApi, base: str) -> tuple[str, str]:
     return (accelerator, "") if isinstance(accelerator, str) else ("", "")
 
 
-def serves(deployment: Deployment, base: str) -> bool:
+def can_serve(deployment: Deployment, base: str) -> bool:
     """It is up, or sleeps, and its base is this one."""
     word = deployment.status.lower()
     if word not in (*states.SERVING, "updating") or deployment.config.get("disableAdapters") is True:
