@@ -7,10 +7,8 @@ neither number. The presets are the published examples of guidellm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from peft_tui.domain.tally import Sample
+from peft_tui.domain.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from peft_tui.domain.tally import Sample
+from peft_tui.domain.sample import Sample
 
 
 class Metric(StrEnum):

@@ -18,7 +18,8 @@ from peft_tui.domain.billing import Bill, Ledger
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.metrics import Course, Figures, Point, Told, step_for
 from peft_tui.domain.money import Price, Provenance
-from peft_tui.domain.tally import Sample, Tally
+from peft_tui.domain.sample import Sample
+from peft_tui.domain.tally import Tally
 from peft_tui.services.lookups import Lookups, Question, Topic
 from peft_tui.store import Store, StoreError
 from peft_tui.store.folding import KEPT_DAYS, LEVELS

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from peft_tui.domain.money import Provenance
-from peft_tui.domain.tally import Sample, Tally, counted
+from peft_tui.domain.sample import Sample
+from peft_tui.domain.tally import Tally, counted
 from peft_tui.store.database import Database
 from peft_tui.store.folding import KEPT_DAYS, SOURCES, Folding, off_the_loop, sample_of
 

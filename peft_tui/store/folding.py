@@ -19,7 +19,8 @@ from typing import TypeVar
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.money import Provenance
-from peft_tui.domain.tally import Sample, Tally
+from peft_tui.domain.sample import Sample
+from peft_tui.domain.tally import Tally
 from peft_tui.store.database import Database
 
 LEVELS = (60, 600, 3600, 86400, 0)

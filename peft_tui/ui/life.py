@@ -25,7 +25,7 @@ from peft_tui.domain.status import Condition
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
-from peft_tui.ui.widgets.keys import show_help
+from peft_tui.ui.screens.help import show_help
 
 if TYPE_CHECKING:
     from peft_tui.app import PeftTui

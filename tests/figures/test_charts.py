@@ -9,7 +9,8 @@ import pytest
 
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.metrics import Course, Figures, Point
-from peft_tui.domain.tally import Sample, Tally
+from peft_tui.domain.sample import Sample
+from peft_tui.domain.tally import Tally
 from peft_tui.ui.screens.metrics import charts
 from peft_tui.ui.screens.metrics.plot import EIGHTHS, bars
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.reported import Report, ReportedRequest
-from peft_tui.domain.tally import Sample
+from peft_tui.domain.sample import Sample
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import QUEUE_TIME

@@ -10,8 +10,8 @@ from grpclib.const import Status
 from modal_proto import api_pb2 as pb
 
 from peft_tui.sandbox.modal import life
-from peft_tui.sandbox.modal.billing import spent_this_month
 from peft_tui.sandbox.modal.calls import Call, refuse, rpc, stamp
+from peft_tui.sandbox.modal.costs import spent_this_month
 from peft_tui.sandbox.modal.state import (
     ALPHABET,
     ENVIRONMENT,

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from peft_tui.sandbox.modal import engine
 from peft_tui.sandbox.modal.catalog import usd_per_hour
+from peft_tui.sandbox.modal.costs import spent_this_month
 from peft_tui.sandbox.modal.state import (
     ALPHABET,
     DEPLOYED,
@@ -79,8 +80,6 @@ def runs(world: World, app: App) -> bool:
 
 def over_limit(world: World, workspace: str) -> bool:
     """Whether the workspace may not spend more: by the knob, or by its own budget."""
-    from peft_tui.sandbox.modal.billing import spent_this_month
-
     if world.modal.knobs.spend_limit:
         return True
     budget = world.modal.budgets.get(workspace)

@@ -10,9 +10,9 @@ from grpclib.const import Status
 from modal_proto import api_pb2 as pb
 
 from peft_tui.sandbox.modal import life
-from peft_tui.sandbox.modal.billing import month_start, spent
 from peft_tui.sandbox.modal.calls import Call, moment, refuse, rpc, stamp, streamed
 from peft_tui.sandbox.modal.catalog import RATES
+from peft_tui.sandbox.modal.costs import month_start, spent
 from peft_tui.sandbox.modal.state import ENVIRONMENT
 
 RESOLUTIONS = {"d": 86400, "h": 3600}

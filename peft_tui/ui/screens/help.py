@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.screen import Screen
 from textual.widgets import Input
 
 from peft_tui.ui.keymap import named
-from peft_tui.ui.widgets.keys import Action
+from peft_tui.ui.widgets.keys import Action, actions_in_force
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.opaque import OpaqueScreen
@@ -111,3 +112,14 @@ class HelpScreen(OpaqueScreen[Action | None]):
     @property
     def _table(self) -> LiveTable:
         return self.query_one(LiveTable)
+
+
+def show_help(screen: Screen[Any]) -> None:
+    """Every key of `screen`; what is picked there is done."""
+
+    def helped(action: Action | None) -> None:
+        if action is not None:
+            screen.call_later(action.run, screen.app)
+
+    ascii_only = getattr(screen.app, "ascii_only", False)
+    screen.app.push_screen(HelpScreen(actions_in_force(screen), ascii_only=ascii_only), helped)

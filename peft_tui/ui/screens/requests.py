@@ -13,7 +13,8 @@ from peft_tui.backend import Backend
 from peft_tui.calls import MOST, Call
 from peft_tui.domain.ages import took
 from peft_tui.ui.keymap import named
-from peft_tui.ui.widgets.keys import KeyBar, show_help
+from peft_tui.ui.screens.help import show_help
+from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands

@@ -81,18 +81,6 @@ def actions_in_force(screen: Screen[Any]) -> list[Action]:
     return sorted(found, key=lambda action: action.node is screen.app)
 
 
-def show_help(screen: Screen[Any]) -> None:
-    """Every key of the screen, searchable; what is picked there is done."""
-    from peft_tui.ui.screens.help import HelpScreen
-
-    def helped(action: Action | None) -> None:
-        if action is not None:
-            screen.call_later(action.run, screen.app)
-
-    ascii_only = getattr(screen.app, "ascii_only", False)
-    screen.app.push_screen(HelpScreen(actions_in_force(screen), ascii_only=ascii_only), helped)
-
-
 def _refusal(node: DOMNode, action: str) -> str:
     """What the node itself says of an action that is not possible now."""
     ask = getattr(node, "refusal", None)

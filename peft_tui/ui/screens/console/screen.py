@@ -40,10 +40,11 @@ from peft_tui.ui.screens.console.history_panel import HistoryPanel
 from peft_tui.ui.screens.console.parameters import Parameters
 from peft_tui.ui.screens.console.prompt_box import PromptBox
 from peft_tui.ui.screens.console.side_by_side import SideBySideScreen, side
+from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.keys import KeyBar, show_help
+from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 

@@ -21,10 +21,11 @@ from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place, PlaceChanged
+from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.metrics import words
 from peft_tui.ui.screens.metrics.charts import compact
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.keys import KeyBar, show_help
+from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands

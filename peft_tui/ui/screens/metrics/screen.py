@@ -26,9 +26,10 @@ from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place, PlaceChanged
+from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.metrics import charts, words
 from peft_tui.ui.widgets.banner import SandboxBanner
-from peft_tui.ui.widgets.keys import KeyBar, show_help
+from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands

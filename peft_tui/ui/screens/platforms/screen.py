@@ -25,12 +25,13 @@ from peft_tui.services.lookups import Answer, Question, Topic
 from peft_tui.store import Changes
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
+from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.platforms.prompt import Prompt
 from peft_tui.ui.screens.platforms.rows import field_lines, store_lines
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
 from peft_tui.ui.screens.wizard.words import marked
-from peft_tui.ui.widgets.keys import KeyBar, show_help
+from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands

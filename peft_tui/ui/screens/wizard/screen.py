@@ -25,6 +25,7 @@ from peft_tui.services.lookups import Question
 from peft_tui.store.database import Changes
 from peft_tui.text import clean_line
 from peft_tui.ui.places import Place, PlaceChanged
+from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.wizard.answers import Answers
 from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.configuration_page import ConfigurationPage
@@ -37,7 +38,7 @@ from peft_tui.ui.screens.wizard.model_page import ModelPage
 from peft_tui.ui.screens.wizard.page import Page, Work
 from peft_tui.ui.screens.wizard.platform_page import PlatformPage
 from peft_tui.ui.screens.wizard.review_page import ReviewPage
-from peft_tui.ui.widgets.keys import KeyBar, show_help
+from peft_tui.ui.widgets.keys import KeyBar
 
 PAGES: tuple[type[Page], ...] = (PlatformPage, ModelPage, ConfigurationPage, ReviewPage)
 AGES_S = 30
