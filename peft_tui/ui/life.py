@@ -25,7 +25,6 @@ from peft_tui.domain.status import Condition
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
-from peft_tui.ui.screens.help import show_help
 
 if TYPE_CHECKING:
     from peft_tui.app import PeftTui
@@ -173,6 +172,8 @@ class LifeScreen(Screen[str | None]):
         self._begin(Verb.ROLLBACK)
 
     def action_help(self) -> None:
+        from peft_tui.ui.screens.help import show_help
+
         show_help(self)
 
     def action_errors(self) -> None:
