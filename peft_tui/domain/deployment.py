@@ -79,12 +79,21 @@ class Deployment:
     def usd_per_hour(self) -> Decimal | None:
         """What it costs now, as far as anybody knows: nothing while no step that bills was begun."""
         if self.observation is not None:
-            return self.observation.usd_per_hour
+            return None if self.started_unseen else self.observation.usd_per_hour
         create = self.operation if self.operation and self.operation.kind is OperationKind.CREATE else None
         if create is None:
             return None
         bills = create.made_something if create.state.ended else create.may_bill
         return None if bills else Decimal(0)
+
+    @property
+    def started_unseen(self) -> bool:
+        """Its start was sent, and all that was seen of it is that it was stopped: it may bill by now."""
+        start, seen = self.operation, self.observation
+        if start is None or start.kind is not OperationKind.START or seen is None:
+            return False
+        sent = start.made_something and (not start.state.ended or seen.observed_at <= start.updated_at)
+        return sent and seen.status is Status.STOPPED and not seen.usd_per_hour
 
     @property
     def half_made(self) -> bool:
@@ -116,6 +125,8 @@ class Deployment:
         seen = self.observation
         if seen is None:
             return self.usd_per_hour is None and self.operation is not None and self.operation.may_bill
+        if self.started_unseen:
+            return True
         if seen.billed_instances is not None:
             return seen.billed_instances > 0
         if seen.usd_per_hour is not None:

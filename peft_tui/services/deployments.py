@@ -188,7 +188,7 @@ def summarize(deployments: Iterable[Deployment]) -> Summary:
         deploying += status in (Status.DEPLOYING, Status.PENDING)
         failed += status is Status.FAILED
         observation = deployment.observation
-        if observation is None:
+        if observation is None or deployment.started_unseen:
             # Asked for, and not in a list yet: it may bill already.
             unpriced += deployment.bills
             continue

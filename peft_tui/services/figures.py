@@ -237,13 +237,12 @@ class FiguresService:
     def _figures(
         self, deployment: Deployment, begin: datetime, end: datetime, tally: Tally, ledger: Ledger | None
     ) -> Figures:
-        seen = deployment.observation
         return Figures(
             begin,
             end,
             tally,
             ledger.bill(begin, end) if ledger else Bill(),
-            usd_per_hour=seen.usd_per_hour if seen else None,
+            usd_per_hour=deployment.usd_per_hour if deployment.observation else None,
         )
 
 

@@ -24,7 +24,7 @@ SORTS: Mapping[str, tuple[bool, Callable[[Deployment], Any]]] = {
     "platform": (False, lambda d: (d.platform, d.name.casefold())),
     "status": (False, lambda d: (_RANK[d.standing], d.condition.value, -since(d).timestamp())),
     "instances": (True, lambda d: d.observation.ready_instances if d.observation else None),
-    "hourly": (True, lambda d: d.observation.usd_per_hour if d.observation else None),
+    "hourly": (True, lambda d: d.usd_per_hour if d.observation else None),
     "machine": (
         False,
         lambda d: (d.observation and d.observation.instance_type) or d.spec.instance_type or None,

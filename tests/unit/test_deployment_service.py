@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +19,7 @@ from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.deployments import DeploymentService, summarize
 from peft_tui.store import Store, StoreError, Transaction
-from tests.doubles import VirtualClock, deployment, intend, operation, see, seen
+from tests.doubles import NOON, VirtualClock, deployment, intend, operation, see, seen
 
 DIRECTORY = AdapterSource(SourceKind.DIRECTORY, "/out")
 SETTINGS = {**capabilities("together").defaults(), "instance_type": "1xnvidia-h100-80gb"}
@@ -203,6 +204,40 @@ def test_what_was_asked_for_and_not_seen_yet_is_in_the_sum_as_unknown() -> None:
     sent = tuple(replace(step, state=StepState.SENT) for step in asked.steps)
     assert summarize([waiting]).unpriced == 0
     assert summarize([replace(waiting, operation=replace(asked, steps=sent))]).unpriced == 1
+
+
+NOTHING = {"billed_instances": 0, "usd_per_hour": Decimal(0)}
+
+
+def starting(step_state: StepState, **more: Any) -> Any:
+    """Last seen stopped, and started since."""
+    asked = operation(deployment())
+    steps = tuple(replace(step, state=step_state) for step in asked.steps)
+    asked = replace(asked, kind=OperationKind.START, steps=steps, **more)
+    return replace(deployment(), observation=seen(Status.STOPPED, **NOTHING), operation=asked)
+
+
+@pytest.mark.parametrize(
+    ("state", "unpriced"), [(StepState.PENDING, 0), (StepState.SENT, 1), (StepState.DONE, 1)]
+)
+def test_what_was_stopped_and_is_being_started_is_in_the_sum_as_unknown(
+    state: StepState, unpriced: int
+) -> None:
+    row = starting(state)
+    assert summarize([row]).unpriced == unpriced
+    assert row.bills is bool(unpriced) and (row.usd_per_hour is None) is bool(unpriced)
+
+
+def test_a_start_that_the_list_shows_already_has_the_list_s_price() -> None:
+    row = replace(starting(StepState.SENT), observation=seen(Status.DEPLOYING, usd_per_hour=Decimal("5.49")))
+    assert (summarize([row]).usd_per_hour, summarize([row]).unpriced) == (Decimal("5.49"), 0)
+
+
+def test_a_start_that_failed_is_unknown_until_the_platform_was_looked_at() -> None:
+    row = starting(StepState.SENT, state=OperationState.FAILED)
+    assert summarize([row]).unpriced == 1
+    later = seen(Status.STOPPED, NOON + timedelta(seconds=5), **NOTHING)
+    assert summarize([replace(row, observation=later)]).unpriced == 0
 
 
 async def failed_one(store: Store) -> str:

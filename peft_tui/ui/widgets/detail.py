@@ -132,8 +132,8 @@ def facts_of(subject: Subject) -> dict[str, str]:
     machine = spec.instance_type
     if observation is not None:
         machine = observation.instance_type or machine
-        if observation.usd_per_hour is not None:
-            price = f"{per_hour(observation.usd_per_hour, deployment.is_guess)} now"
+        if deployment.usd_per_hour is not None:
+            price = f"{per_hour(deployment.usd_per_hour, deployment.is_guess)} now"
             price += f", at the price of {observation.price_source}" if observation.price_source else ""
         low, high = observation.min_instances, observation.max_instances
         counts = instances(deployment)

@@ -197,9 +197,9 @@ class DeploymentScreen(LifeScreen):
         if self._removed:
             return (Cell(deployment.name, "strong"), Cell("  deleted: nothing of it is left", "dim"))
         seen = deployment.observation
-        known = seen is not None and seen.usd_per_hour is not None
-        price = per_hour(seen.usd_per_hour, deployment.is_guess) + " now" if seen and known else ""
-        right = (Cell(price, "strong" if seen and seen.usd_per_hour else "dim"),) if price else ()
+        hourly = deployment.usd_per_hour if seen else None
+        price = "" if hourly is None else per_hour(hourly, deployment.is_guess) + " now"
+        right = (Cell(price, "strong" if hourly else "dim"),) if price else ()
         return spread(title_line(self._known.subject, width - width_of(right) - 2), right, width)
 
     def _tab_line(self, width: int) -> Line:
