@@ -12,12 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.events import DescendantFocus
 from textual.filter import LineFilter
-from textual.reactive import var
 from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
@@ -29,6 +28,7 @@ from peft_tui.redaction import redact
 from peft_tui.store import Damage, Mended, StoreError
 from peft_tui.text import clean, clean_line
 from peft_tui.ui import clipboard
+from peft_tui.ui.application import Application
 from peft_tui.ui.attention import notice
 from peft_tui.ui.keymap import named
 from peft_tui.ui.keymap import problems as keymap_problems
@@ -51,7 +51,7 @@ OTHERS_SECONDS = 1.0
 """How often it is looked whether another process wrote."""
 
 
-class PeftTui(App[None]):
+class PeftTui(Application):
     """`open_backend` is awaited once; the application closes what it gives."""
 
     TITLE = "peft-tui"
@@ -65,11 +65,6 @@ class PeftTui(App[None]):
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="To the shell; fg comes back."),
     ]
     BINDINGS = named("app", BINDINGS)
-
-    trouble: var[str] = var("")
-    """Why nothing is being refreshed, in a few words; empty while all is well."""
-    ready: var[bool] = var(False)
-    """What the workers talk to is up; in the sandbox the credentials are there only then."""
 
     def __init__(
         self,
@@ -92,7 +87,6 @@ class PeftTui(App[None]):
         """Left because of it, in order to begin again on a store that is mended."""
         self.last_words: list[str] = []
         """For below the terminal, once it is restored."""
-        self.notices: Notices
         self.troubles = Troubles()
         self._open_backend = open_backend
         self._adapter = adapter
@@ -266,7 +260,7 @@ class PeftTui(App[None]):
                 await self._open_places.write({"open": []})
             top: Screen[Any] = home
             for place in places:
-                from peft_tui.ui.places import screen_at
+                from peft_tui.ui.reopening import screen_at
 
                 above = await screen_at(place, backend)
                 if above is None or self.screen is not top:

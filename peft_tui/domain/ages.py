@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 def age(seconds: float) -> str:
@@ -46,3 +46,11 @@ def clocks(ahead: timedelta | None) -> str:
         return ""
     way = "ahead of" if ahead > timedelta() else "behind"
     return f"its clock is {span(abs(ahead.total_seconds()))} {way} ours: it may bill other hours"
+
+
+def ago(moment: datetime | None, now: datetime) -> str:
+    """`just now`, `7m ago`: coarse, so that it stands still."""
+    if moment is None:
+        return ""
+    words = age((now - moment).total_seconds())
+    return "just now" if words.startswith("<") else f"{words} ago"

@@ -18,7 +18,7 @@ from peft_tui.domain.status import Status, gone
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.reasons import why_not_again
 from peft_tui.store import Store
-from peft_tui.ui.places import screen_at
+from peft_tui.ui.reopening import screen_at
 from peft_tui.ui.screens.wizard import WizardScreen
 from tests.seeds import H100, NOON, create, fail, listed, made, observed, put, see
 from tests.ui.test_draft import together

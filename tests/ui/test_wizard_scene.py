@@ -29,7 +29,7 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.ui.screens.wizard import WizardScreen
-from peft_tui.ui.screens.wizard.fields import FieldRow
+from peft_tui.ui.widgets.fields import FieldRow
 from peft_tui.ui.widgets.lines import Lines
 from tests.driving import Driver, drive
 

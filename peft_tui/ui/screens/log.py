@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from peft_tui.text import clean
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 TAIL_BYTES = 128 * 1024
 _TONES = {"ERROR": "bad", "CRITICAL": "bad", "WARNING": "warn", "DEBUG": "dim"}
@@ -33,7 +31,7 @@ class LogScreen(Screen[None]):
         & > #log-lines { height: 1fr; padding: 0 1; overflow-y: auto; }
     }
     """
-    app: PeftTui
+    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "Back", tooltip="Where you came from."),

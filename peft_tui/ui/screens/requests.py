@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,15 +12,13 @@ from textual.screen import Screen
 from peft_tui.backend import Backend
 from peft_tui.calls import MOST, Call
 from peft_tui.domain.ages import took
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 LOOK_SECONDS = 1.0
 COLUMNS = (
@@ -45,7 +43,7 @@ class RequestsScreen(Screen[None]):
         & > LiveTable > .live-table--cursor { background: $block-cursor-background; }
     }
     """
-    app: PeftTui
+    app: Application
     COMMANDS = {ActionCommands}
 
     BINDINGS: ClassVar[list[BindingType]] = [

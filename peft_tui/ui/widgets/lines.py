@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from peft_tui.text import clean
 from peft_tui.ui.keymap import named
 from peft_tui.ui.theme import plain
 from peft_tui.ui.widgets.live_table import Cell
@@ -82,6 +83,13 @@ def wrapped(text: str, width: int, tone: str = "", indent: int = 0) -> list[Line
                 line = candidate
         lines.append(line)
     return [(Cell(" " * indent), Cell(line, tone)) for line in lines]
+
+
+def marked(mark: str, tone: str, text: str, width: int, text_tone: str = "") -> list[Line]:
+    """A sentence behind a mark, its further lines under its first word."""
+    lines = wrapped(clean(text, 600), width - 2, text_tone)
+    first, *rest = lines or [()]
+    return [(Cell(f"{mark} ", tone), *first), *((Cell("  "), *line) for line in rest)]
 
 
 def difference(old: Line, new: Line, width: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from peft_tui.services.wording import figures, packed
 from peft_tui.text import Cleaner, clean_line
 from peft_tui.ui.screens.console.flowing import Flowing
 from peft_tui.ui.screens.console.pages import TABS, json_lines, snippet_lines, tab_line, timing_lines
-from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line, clipped
 from peft_tui.ui.widgets.live_table import Cell
 

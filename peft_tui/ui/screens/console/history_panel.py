@@ -14,7 +14,7 @@ from peft_tui.domain.measure import Outcome
 from peft_tui.domain.request import Exchange
 from peft_tui.ui.screens.console.history import COLUMNS, SHOWN, HistoryTable, history_row
 from peft_tui.ui.screens.console.parameters import Small
-from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line
 from peft_tui.ui.widgets.live_table import Cell, LiveTable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -22,15 +22,13 @@ from peft_tui.domain.money import usd
 from peft_tui.services import load, load_files, load_plan, load_report
 from peft_tui.services.wording import progress, report
 from peft_tui.text import clean_line
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.console.parameters import Small, titled
-from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 DRAW_SECONDS = 0.25
 FIELDS = (
@@ -62,7 +60,7 @@ class LoadScreen(Screen[None]):
         Binding("pagedown", "scroll_lines(10)", "Page down", show=False),
     ]
     BINDINGS = named("load", BINDINGS)
-    app: PeftTui
+    app: Application
 
     def __init__(
         self,

@@ -12,8 +12,8 @@ from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.inference import MAX_STOP, InferenceTarget, PromptRequest, ServedModel
 from peft_tui.services.parameters import number, seed
 from peft_tui.text import clean, clean_line
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.fields import Choice
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import Choice
 from peft_tui.ui.widgets.lines import Line, clipped
 from peft_tui.ui.widgets.live_table import Cell
 

@@ -11,7 +11,7 @@ import asyncio
 import uuid
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -31,6 +31,7 @@ from peft_tui.services.prompts import Question, unexpected
 from peft_tui.services.snippets import Snippet, snippets
 from peft_tui.store import Changes
 from peft_tui.text import clean_line
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place
 from peft_tui.ui.programs import edited, paged
@@ -41,15 +42,12 @@ from peft_tui.ui.screens.console.parameters import Parameters
 from peft_tui.ui.screens.console.prompt_box import PromptBox
 from peft_tui.ui.screens.console.side_by_side import SideBySideScreen, side
 from peft_tui.ui.screens.help import show_help
-from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.widgets.banner import SandboxBanner
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread, wrapped
 from peft_tui.ui.widgets.live_table import Cell
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 STANDARD = ("Who are you?", "Explain in two sentences what you were trained for.", "Say hello.")
 """Asked of base and adapter besides the prompt at hand."""
@@ -66,7 +64,7 @@ class ConsoleScreen(Screen[None]):
     CSS_PATH = "console.tcss"
     AUTO_FOCUS = "PromptBox"
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-short"), (24, "-normal"), (36, "-tall")]
-    app: PeftTui
+    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", "Send", priority=True, tooltip="Ask it: this may cost."),

@@ -14,7 +14,7 @@ from peft_tui.domain.request import Exchange
 from peft_tui.services.wording import figures, packed
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
-from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, clipped, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell

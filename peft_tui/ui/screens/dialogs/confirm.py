@@ -15,8 +15,8 @@ from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.dialogs.question import Question
 from peft_tui.ui.screens.dialogs.sheet import SHEET_CSS, Buttons
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.fields import TextField
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import TextField
 from peft_tui.ui.widgets.live_table import Cell
 
 

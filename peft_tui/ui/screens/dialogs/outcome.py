@@ -16,7 +16,7 @@ from peft_tui.domain.errors import PeftTuiError
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.dialogs.sheet import SHEET_CSS, Buttons
-from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 

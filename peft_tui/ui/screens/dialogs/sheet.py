@@ -10,7 +10,7 @@ from textual.events import Click
 from textual.message import Message
 
 from peft_tui.ui.keymap import named
-from peft_tui.ui.screens.wizard.blocks import Block
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line
 from peft_tui.ui.widgets.live_table import Cell
 

@@ -5,7 +5,7 @@ opened → Lookups.want … a worker asks … notice of the catalog → the rows
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -19,6 +19,7 @@ from peft_tui.domain.version import Version
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
 from peft_tui.text import clean_line
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.cells import Cell, Column, Row
@@ -26,9 +27,6 @@ from peft_tui.ui.widgets.detail import clock_words, error_lines
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines, clipped
 from peft_tui.ui.widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 COLUMNS = (
     Column("version", "VERSION", 8),
@@ -41,7 +39,7 @@ COLUMNS = (
 class VersionsScreen(Screen[int | None]):
     """The number of the one that was picked; None when it was left."""
 
-    app: PeftTui
+    app: Application
 
     DEFAULT_CSS = """
     VersionsScreen { background: $background; }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -19,6 +19,7 @@ from peft_tui.domain.money import usd
 from peft_tui.services.figures import SPANS
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.help import show_help
@@ -29,9 +30,6 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 PERIOD_SECONDS = 30.0
 COUNTING_SECONDS = 1.0
@@ -85,7 +83,7 @@ class OverviewScreen(Screen[None]):
     CSS_PATH = "metrics.tcss"
     AUTO_FOCUS = "OverviewTable"
     COMMANDS = {ActionCommands}
-    app: PeftTui
+    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "range('15m')", "15 min", show=False, tooltip="The last quarter of an hour."),

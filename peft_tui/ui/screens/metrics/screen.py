@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,6 +24,7 @@ from peft_tui.domain.status import word_for
 from peft_tui.services.figures import SPANS, Window
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.help import show_help
@@ -33,9 +34,6 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
 
 PERIOD_SECONDS = 30.0
 COUNTING_SECONDS = 1.0
@@ -53,7 +51,7 @@ class MetricsScreen(Screen[None]):
     CSS_PATH = "metrics.tcss"
     AUTO_FOCUS = None
     COMMANDS = {ActionCommands}
-    app: PeftTui
+    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "range('15m')", "15 min", show=False, tooltip="The last quarter of an hour."),

@@ -13,11 +13,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from peft_tui.ui.keymap import named
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.fields import TextField
-from peft_tui.ui.screens.wizard.words import marked
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import TextField
 from peft_tui.ui.widgets.keys import KeyBar
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 

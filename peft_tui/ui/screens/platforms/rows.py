@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from peft_tui.credentials import Place, Rung
+from peft_tui.domain.ages import ago
 from peft_tui.domain.offers import Account
 from peft_tui.services.credentials import Holder, Whereabouts
 from peft_tui.services.lookups import Answer
 from peft_tui.text import clean_line
-from peft_tui.ui.screens.wizard.words import ago, marked
-from peft_tui.ui.widgets.lines import Line, clipped, wrapped
+from peft_tui.ui.widgets.lines import Line, clipped, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 TITLE_CELLS = 15

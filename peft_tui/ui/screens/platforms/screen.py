@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,20 +24,17 @@ from peft_tui.services.credentials import Holder, holders, whereabouts
 from peft_tui.services.lookups import Answer, Question, Topic
 from peft_tui.store import Changes
 from peft_tui.text import clean_line
+from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.platforms.prompt import Prompt
 from peft_tui.ui.screens.platforms.rows import field_lines, store_lines
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
-from peft_tui.ui.screens.wizard.words import marked
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
-
-if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
+from peft_tui.ui.widgets.pick_list import Pick, PickList
 
 AGES_SECONDS = 30.0
 MARKS = {"bad": "✖", "warn": "!", "good": "✓"}
@@ -67,7 +64,7 @@ class PlatformsScreen(Screen[None]):
     """
     AUTO_FOCUS = "FieldList"
     COMMANDS = {ActionCommands}
-    app: PeftTui
+    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "check", "Check", tooltip="Ask the platform whose it is, now."),

@@ -7,9 +7,9 @@ from peft_tui.domain.offers import Assessment, Change, Setting
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
 from peft_tui.ui.screens.update.work import CHANGEABLE, UpdateWork, common_text
-from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.configuration_page import ConfigurationPage, other_lines
 from peft_tui.ui.screens.wizard.words import price_source
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 

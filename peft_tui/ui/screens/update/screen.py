@@ -25,12 +25,12 @@ from peft_tui.ui.screens.dialogs import ConfirmScreen
 from peft_tui.ui.screens.dialogs.question import Fact, Question
 from peft_tui.ui.screens.update.page import UpdatePage
 from peft_tui.ui.screens.update.work import UpdateWork
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.fields import ActionLine
 from peft_tui.ui.screens.wizard.foot import Foot
 from peft_tui.ui.screens.wizard.page import Page
 from peft_tui.ui.status import status_text
 from peft_tui.ui.widgets.banner import SandboxBanner
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import ActionLine
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread
 from peft_tui.ui.widgets.live_table import Cell

@@ -18,15 +18,14 @@ from peft_tui.domain.offers import (
     Setting,
 )
 from peft_tui.text import clean_line
-from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.checks import configuration_problem, typed_name
 from peft_tui.ui.screens.wizard.facts import LABEL
-from peft_tui.ui.screens.wizard.fields import Choice, FieldRow, TextField
 from peft_tui.ui.screens.wizard.page import Page, Work
-from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
-from peft_tui.ui.screens.wizard.words import marked
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import Choice, FieldRow, TextField
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell, fit_text
+from peft_tui.ui.widgets.pick_list import Pick, PickList
 
 _CHANGES = {
     Change.LIVE: "can be changed live",

@@ -14,12 +14,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
 from peft_tui.text import clean_line
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
+from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line
 from peft_tui.ui.widgets.live_table import Cell, fit_text
 from peft_tui.ui.widgets.opaque import OpaqueScreen
+from peft_tui.ui.widgets.pick_list import Pick, PickList
 
 CONFIG = "adapter_config.json"
 MOST = 1000

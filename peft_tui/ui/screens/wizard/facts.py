@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from peft_tui.domain.adapter import SourceKind
+from peft_tui.domain.ages import ago
 from peft_tui.domain.offers import Level
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.page import Work
-from peft_tui.ui.screens.wizard.words import ago, error_lines, finding_lines
+from peft_tui.ui.screens.wizard.words import error_lines, finding_lines
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.fields import ActionLine
-from peft_tui.ui.screens.wizard.words import marked
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import ActionLine
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 
 _MARKS = {"bad": "✖", "warn": "!", "good": "✓"}
 MOST_LINES, HELP_LINES = 4, 2

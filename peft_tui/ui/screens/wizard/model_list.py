@@ -7,11 +7,11 @@ from functools import partial
 from peft_tui.domain.offers import PlatformModel
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.answers import Look
-from peft_tui.ui.screens.wizard.blocks import Build
-from peft_tui.ui.screens.wizard.pick_list import Pick
 from peft_tui.ui.screens.wizard.words import error_lines
+from peft_tui.ui.widgets.blocks import Build
 from peft_tui.ui.widgets.lines import Line, shortened
 from peft_tui.ui.widgets.live_table import Cell, fit_text
+from peft_tui.ui.widgets.pick_list import Pick
 
 MOST = 200
 """Rows offered at a time; typing narrows the list down."""

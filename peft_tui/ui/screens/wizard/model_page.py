@@ -15,17 +15,17 @@ from textual.widgets import Input
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.text import clean_line
-from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.checks import model_problem, typed_name
 from peft_tui.ui.screens.wizard.draft import derived_name, numbered
 from peft_tui.ui.screens.wizard.facts import adapter_lines, base_lines, fit_lines
-from peft_tui.ui.screens.wizard.fields import FieldRow, TextField
 from peft_tui.ui.screens.wizard.model_list import model_picks
 from peft_tui.ui.screens.wizard.page import Page, Work
-from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
-from peft_tui.ui.screens.wizard.words import marked, source_title
-from peft_tui.ui.widgets.lines import Line, shortened
+from peft_tui.ui.screens.wizard.words import source_title
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import FieldRow, TextField
+from peft_tui.ui.widgets.lines import Line, marked, shortened
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.pick_list import Pick, PickList
 
 DEBOUNCE_S = 0.3
 _KINDS = tuple(SourceKind)

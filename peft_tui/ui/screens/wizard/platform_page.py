@@ -10,15 +10,16 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 
 from peft_tui.credentials import Place
+from peft_tui.domain.ages import ago
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.text import clean_line
 from peft_tui.ui.screens.wizard.checks import missing_credentials, platform_problem
 from peft_tui.ui.screens.wizard.page import Page, Work
-from peft_tui.ui.screens.wizard.pick_list import Pick, PickList
-from peft_tui.ui.screens.wizard.words import ago, error_lines, marked
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.screens.wizard.words import error_lines
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.pick_list import Pick, PickList
 
 _TITLE_CELLS = 16
 

@@ -9,7 +9,6 @@ from peft_tui.domain.money import usd
 from peft_tui.domain.offers import Level, Setting
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.text import clean_line
-from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.checks import (
     configuration_problem,
     model_problem,
@@ -17,14 +16,9 @@ from peft_tui.ui.screens.wizard.checks import (
     typed_name,
 )
 from peft_tui.ui.screens.wizard.page import Page, Work
-from peft_tui.ui.screens.wizard.words import (
-    command_line,
-    finding_lines,
-    marked,
-    price_source,
-    unknowns,
-)
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.screens.wizard.words import command_line, finding_lines, price_source, unknowns
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 _LABEL = 19

@@ -27,17 +27,17 @@ from peft_tui.text import clean_line
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.wizard.answers import Answers
-from peft_tui.ui.screens.wizard.blocks import Block
 from peft_tui.ui.screens.wizard.configuration_page import ConfigurationPage
 from peft_tui.ui.screens.wizard.directory_picker import DirectoryPicker
 from peft_tui.ui.screens.wizard.draft import Draft
-from peft_tui.ui.screens.wizard.fields import ActionLine
 from peft_tui.ui.screens.wizard.foot import Foot
 from peft_tui.ui.screens.wizard.frame import context_line, step_line
 from peft_tui.ui.screens.wizard.model_page import ModelPage
 from peft_tui.ui.screens.wizard.page import Page, Work
 from peft_tui.ui.screens.wizard.platform_page import PlatformPage
 from peft_tui.ui.screens.wizard.review_page import ReviewPage
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.fields import ActionLine
 from peft_tui.ui.widgets.keys import KeyBar
 
 PAGES: tuple[type[Page], ...] = (PlatformPage, ModelPage, ConfigurationPage, ReviewPage)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from peft_tui.domain.adapter import SourceKind
-from peft_tui.domain.ages import age
+from peft_tui.domain.ages import ago
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.domain.money import Price, Provenance, usd_range
 from peft_tui.domain.offers import (
@@ -18,8 +18,7 @@ from peft_tui.domain.offers import (
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.text import clean, clean_line
 from peft_tui.ui.screens.wizard.draft import Cost
-from peft_tui.ui.widgets.lines import Line, wrapped
-from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 
 SOURCE_TITLES = {SourceKind.DIRECTORY: "Directory", SourceKind.HUGGING_FACE: "Hugging Face"}
 _MARKS = {Level.OK: ("✓", "good"), Level.WARNING: ("!", "warn"), Level.BLOCKED: ("✖", "bad")}
@@ -28,14 +27,6 @@ _MARKS = {Level.OK: ("✓", "good"), Level.WARNING: ("!", "warn"), Level.BLOCKED
 def source_title(kind: SourceKind, offers: Capabilities) -> str:
     """`Directory`, `Hugging Face`, `At Replicate`."""
     return SOURCE_TITLES.get(kind, f"At {offers.title}")
-
-
-def ago(moment: datetime | None, now: datetime) -> str:
-    """`just now`, `7m ago`: coarse, so that it stands still."""
-    if moment is None:
-        return ""
-    words = age((now - moment).total_seconds())
-    return "just now" if words.startswith("<") else f"{words} ago"
 
 
 def price_source(price: Price | None, now: datetime) -> str:
@@ -58,13 +49,6 @@ def price_source(price: Price | None, now: datetime) -> str:
 def cost_range(cost: Cost) -> str:
     """`$5.49 – $10.98 /h`."""
     return usd_range(cost.low, cost.high)
-
-
-def marked(mark: str, tone: str, text: str, width: int, text_tone: str = "") -> list[Line]:
-    """A sentence behind a mark, its further lines under its first word."""
-    lines = wrapped(clean(text, 600), width - 2, text_tone)
-    first, *rest = lines or [()]
-    return [(Cell(f"{mark} ", tone), *first), *((Cell("  "), *line) for line in rest)]
 
 
 def finding_lines(findings: Iterable[Finding], width: int) -> list[Line]:

@@ -15,9 +15,8 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from peft_tui.text import clean
-from peft_tui.ui.screens.wizard.blocks import Block
-from peft_tui.ui.screens.wizard.words import marked
-from peft_tui.ui.widgets.lines import Line, shortened, width_of
+from peft_tui.ui.widgets.blocks import Block
+from peft_tui.ui.widgets.lines import Line, marked, shortened, width_of
 from peft_tui.ui.widgets.live_table import Cell
 
 _NOTE_CELLS = 13

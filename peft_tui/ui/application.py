@@ -1,0 +1,43 @@
+"""What a screen may rely on of the application that shows it, which is `peft_tui.app`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import App
+from textual.reactive import var
+
+from peft_tui.ui.notices import Notices
+from peft_tui.ui.session import ViewKeeper
+from peft_tui.ui.troubles import Troubles
+
+
+class Application(App[None]):
+    """The part of it that screens ask or tell."""
+
+    trouble: var[str] = var("")
+    """Why nothing is being refreshed, in a few words; empty while all is well."""
+    ready: var[bool] = var(False)
+    """What the workers talk to is up; in the sandbox the credentials are there only then."""
+
+    sandbox: bool
+    ascii_only: bool
+    notices: Notices
+    """There once the store is."""
+    troubles: Troubles
+
+    def keeper(self, name: str) -> ViewKeeper:
+        """What writes something down in the store; it ends with the application."""
+        raise NotImplementedError
+
+    def copy(self, text: str, what: str) -> None:
+        """Into the clipboard, and say what can be said of that."""
+        raise NotImplementedError
+
+    def tell(self, sentences: Sequence[str]) -> None:
+        """Bell and desktop notice, unless the person looks at this terminal or wants none."""
+        raise NotImplementedError
+
+    def go_to_sandbox(self) -> None:
+        """Leave, and begin again in the sandbox."""
+        raise NotImplementedError
