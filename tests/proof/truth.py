@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
@@ -11,6 +13,27 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
 from peft_tui.store import Store
+
+COLUMNS = ("duplicates", "lost", "false stopped", "other")
+_COLUMN = {
+    "duplicate": "duplicates",
+    "orphan": "lost",
+    "lost": "lost",
+    "left": "lost",
+    "false stop": "false stopped",
+    "hidden": "false stopped",
+}
+"""By the word that a violation begins with."""
+
+
+def counted(wrong: Iterable[str]) -> Counter[str]:
+    """How many sentences tell of what. Those of a random life stand in one."""
+    pattern = re.compile(rf"\b({'|'.join(_COLUMN)}): ")
+    counts: Counter[str] = Counter()
+    for sentence in wrong:
+        found = [_COLUMN[word] for word in pattern.findall(sentence)]
+        counts.update(found or ["other"])
+    return counts
 
 
 async def billing(url: str) -> list[dict[str, Any]]:
