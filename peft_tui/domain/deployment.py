@@ -47,6 +47,8 @@ class Deployment:
     """The last minimum and maximum that were not those of a stopped one: what it is started with."""
     others: tuple[Operation, ...] = ()
     """What has not ended either: what waits for the end of `operation`, and what is being given up."""
+    asked: bool = True
+    """Its platform's list was read since the store was begun, or restored from its backup."""
 
     @property
     def name(self) -> str:
@@ -94,6 +96,11 @@ class Deployment:
             return False
         sent = start.made_something and (not start.state.ended or seen.observed_at <= start.updated_at)
         return sent and seen.status is Status.STOPPED and not seen.usd_per_hour
+
+    @property
+    def unclear(self) -> bool:
+        """It may have been carried out whole, as far as anybody knows, and the platform was not asked yet."""
+        return not self.asked and self.operation is not None and self.operation.unclear
 
     @property
     def half_made(self) -> bool:

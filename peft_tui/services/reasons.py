@@ -18,10 +18,14 @@ BEING_DONE = {
     OperationKind.ROLLBACK: "being rolled back",
 }
 
+UNCLEAR = "The store was restored from its backup: wait until the platform says what became of this."
+
 
 def why_not(deployment: Deployment, kind: OperationKind) -> str:
     """A sentence for a greyed action; empty when it is allowed."""
     doing = deployment.under_way.kind if deployment.under_way else None
+    if kind is OperationKind.DELETE and deployment.unclear:
+        return UNCLEAR
     if kind is OperationKind.DELETE and forgets(deployment):
         return ""
     offers = capabilities(deployment.platform)
@@ -59,6 +63,8 @@ def why_not_again(deployment: Deployment) -> str:
         return "It was not deployed from here."
     if deployment.under_way is not None:
         return f"It is {BEING_DONE[deployment.under_way.kind]}."
+    if deployment.unclear:
+        return UNCLEAR
     failed = deployment.standing is Status.FAILED
     return "" if failed or deployment.condition is Condition.GONE else "It has not failed: update it."
 

@@ -200,13 +200,20 @@ def _settle(path: Path, at: datetime) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(
-            "UPDATE operation_steps SET state = 'sent' WHERE state = 'pending'"
-            f" AND operation_id IN {unfinished}"
+            "UPDATE operation_steps SET state = 'sent', started_at = coalesce(started_at, ?)"
+            f" WHERE state IN ('pending', 'sent') AND operation_id IN {unfinished}",
+            (at.isoformat(),),
         )
         connection.execute(
             "UPDATE operations SET state = 'failed', error = ? WHERE state IN ('queued', 'running')",
             (json.dumps(error.as_dict()),),
         )
+        # Nor is it known what the platforms list since: nothing counts as seen later than it was written.
+        connection.execute(
+            "UPDATE deployments SET listed = 0, observed_at = max(observed_at, coalesce((SELECT listed_at"
+            " FROM platforms WHERE platforms.platform = deployments.platform), observed_at)) WHERE listed"
+        )
+        connection.execute("UPDATE platforms SET listed_at = NULL")
         connection.execute("COMMIT")
 
 

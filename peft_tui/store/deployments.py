@@ -374,4 +374,5 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         bool(listed),
         None,
         None if start_min is None or start_max is None else (start_min, start_max),
+        asked=listed_at is not None,
     )

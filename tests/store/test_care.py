@@ -11,20 +11,23 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from peft_tui.domain.errors import ConfigurationInvalid
-from peft_tui.domain.operation import OperationState, StepState
-from peft_tui.domain.status import Status
-from peft_tui.services.reasons import why_not_again
+from peft_tui.domain.operation import OperationKind, OperationState, StepState
+from peft_tui.domain.status import Observation, Status
+from peft_tui.services.life import LifeService
+from peft_tui.services.reasons import UNCLEAR, why_not, why_not_again
 from peft_tui.store import Damage, Store, StoreError, care
 from peft_tui.store.care import back_up, backup_is_due, backup_path, identity, mend, quick_check
 from peft_tui.store.migrations import MIGRATIONS
 from peft_tui.workers.keeper import Keeper
 from peft_tui.workers.refresh import Refresh
-from tests.doubles import PLATFORM, ScriptedDriver, VirtualClock, deployment, intend, remote
+from tests.doubles import NOON, PLATFORM, ScriptedDriver, VirtualClock, deployment, intend, remote, see, seen
 
 PAGE = 4096
 
@@ -174,6 +177,55 @@ async def test_a_create_of_the_backup_is_what_the_platform_shows_of_it(
     if state is OperationState.DONE:
         assert operation.error is None
         assert {step.state for step in operation.steps} == {StepState.DONE}, "so that it can be started"
+    await store.close()
+
+
+async def restored(tmp_path: Path, observation: Observation | None) -> Store:
+    """A store whose backup has a create under way, of something that was listed then, or not yet."""
+    store = await Store.open(tmp_path)
+    bot = deployment("bot")
+    await intend(store, replace(bot, spec=replace(bot.spec, platform="together")))
+    async with store.database.transaction() as transaction:
+        await store.platforms.listed(transaction, "together", NOON)
+    if observation is not None:
+        await see(store, bot.id, observation)
+    await store.close()
+    back_up(store.database.path)
+    break_header(store.database.path)
+    return await Store.open(tmp_path)
+
+
+@pytest.mark.parametrize("now", [None, Status.FAILED])
+async def test_what_is_not_clear_is_not_deleted_or_tried_again_before_the_platform_was_asked(
+    tmp_path: Path, now: Status | None
+) -> None:
+    """It may serve by now."""
+    store = await restored(tmp_path, seen(now) if now else None)
+    (row,) = await store.deployments.all()
+    assert why_not_again(row) == why_not(row, OperationKind.DELETE) == UNCLEAR
+    driver = ScriptedDriver()
+    driver.lists = deque([[remote(deployment("bot").remote_name, now)] if now else []])
+    await Refresh("together", driver, store, VirtualClock()).tick()
+    (row,) = await store.deployments.all()
+    assert why_not_again(row) == why_not(row, OperationKind.DELETE) == ""
+    await store.close()
+
+
+async def test_what_may_have_been_made_since_the_backup_is_not_only_taken_off_the_list(
+    tmp_path: Path,
+) -> None:
+    store = await restored(tmp_path, None)
+    (row,) = await store.deployments.all()
+    stopping = await LifeService(store, VirtualClock()).stop(row.id)
+    assert (stopping.kind, stopping.state) == (OperationKind.STOP, OperationState.QUEUED)
+    await store.close()
+
+
+async def test_nothing_restored_counts_as_listed_since(tmp_path: Path) -> None:
+    store = await restored(tmp_path, seen(Status.ACTIVE, NOON - timedelta(seconds=9)))
+    (row,) = await store.deployments.all()
+    assert not row.listed and row.observation is not None and row.observation.observed_at == NOON
+    assert (await store.platforms.all())["together"].listed_at is None
     await store.close()
 
 
