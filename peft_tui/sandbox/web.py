@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -31,6 +33,38 @@ class Refusal(Exception):
         """As an HTTP answer."""
         text = self.body if isinstance(self.body, str) else json.dumps(self.body)
         return web.Response(status=self.status, text=text, headers=self.headers, content_type=self.kind)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request and the world that it is asked of; who asks is added by each cloud's `Call`."""
+
+    request: web.Request
+    world: World
+
+    @property
+    def now(self) -> float:
+        """World time."""
+        return self.world.now()
+
+    def arg(self, name: str) -> str:
+        """A part of the path."""
+        return self.request.match_info[name]
+
+
+async def answered(result: Awaitable[Any], headers: Mapping[str, str] | None = None) -> web.StreamResponse:
+    """What an endpoint gives, as JSON unless it is a response already; `headers` on it, a refusal too."""
+    headers = dict(headers or {})
+    try:
+        given = await result
+    except Refusal as refusal:
+        refusal.headers = {**headers, **refusal.headers}
+        raise
+    response = given if isinstance(given, web.StreamResponse) else web.json_response(given)
+    if not response.prepared:
+        for key, value in headers.items():
+            response.headers.setdefault(key, value)
+    return response
 
 
 def world_of(request: web.Request) -> World:

@@ -34,8 +34,8 @@ async def hub(sb: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @dataclass
-class Together:
-    """acme at Together."""
+class Vendor:
+    """One caller at one of the clouds; what it expects of an answer is its status."""
 
     sb: Sandbox
     http: httpx.AsyncClient
@@ -47,6 +47,10 @@ class Together:
 
     async def get(self, path: str, status: int = 200, **params: Any) -> Any:
         return await self.call("GET", path, status, params=params)
+
+
+class Together(Vendor):
+    """acme at Together."""
 
     async def post(self, path: str, json: Any, status: int = 200, **params: Any) -> Any:
         return await self.call("POST", path, status, json=json, params=params)
@@ -136,20 +140,8 @@ async def together(sb: Sandbox) -> AsyncIterator[Together]:
         yield Together(sb, client)
 
 
-@dataclass
-class Replicate:
+class Replicate(Vendor):
     """acme at Replicate; paths are below `/v1`."""
-
-    sb: Sandbox
-    http: httpx.AsyncClient
-
-    async def call(self, method: str, path: str, status: int = 200, **kwargs: Any) -> Any:
-        answer = await self.http.request(method, path, **kwargs)
-        assert answer.status_code == status, (method, path, answer.status_code, answer.text)
-        return answer.json() if answer.content else None
-
-    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
-        return await self.call("GET", path, status, params=params)
 
     async def post(self, path: str, json: Any, status: int = 201, **kwargs: Any) -> Any:
         return await self.call("POST", path, status, json=json, **kwargs)
@@ -208,20 +200,8 @@ def money(control: httpx.AsyncClient) -> Money:
     return Money(control)
 
 
-@dataclass
-class Predibase:
+class Predibase(Vendor):
     """acme at Predibase; control paths as they are, serving paths below a deployment."""
-
-    sb: Sandbox
-    http: httpx.AsyncClient
-
-    async def call(self, method: str, path: str, status: int = 200, **kwargs: Any) -> Any:
-        answer = await self.http.request(method, path, **kwargs)
-        assert answer.status_code == status, (method, path, answer.status_code, answer.text)
-        return answer.json() if answer.content else None
-
-    async def get(self, path: str, status: int = 200, **params: Any) -> Any:
-        return await self.call("GET", path, status, params=params)
 
     async def post(self, path: str, json: Any, status: int = 200) -> Any:
         return await self.call("POST", path, status, json=json)

@@ -10,19 +10,16 @@ from aiohttp import web
 from peft_tui.sandbox.predibase import life
 from peft_tui.sandbox.predibase.errors import refuse, unauthorized
 from peft_tui.sandbox.predibase.state import Deployment, PredibaseState, Repo, Tenant, User
-from peft_tui.sandbox.web import read_json, world_of
-from peft_tui.sandbox.world import World
+from peft_tui.sandbox.web import Asked, read_json, world_of
 
 RELEASE = "2025.10.3"
 """What the SDK compares with its own version."""
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Asked):
     """A request with its caller found out."""
 
-    request: web.Request
-    world: World
     user: User
 
     @property
@@ -31,18 +28,9 @@ class Call:
         return self.world.predibase
 
     @property
-    def now(self) -> float:
-        """World time."""
-        return self.world.now()
-
-    @property
     def tenant(self) -> Tenant:
         """The caller's account."""
         return self.state.tenants[self.user.tenant]
-
-    def arg(self, name: str) -> str:
-        """A part of the path."""
-        return self.request.match_info[name]
 
     async def body(self) -> dict[str, Any]:
         """The JSON object in the body.

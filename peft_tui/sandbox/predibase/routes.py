@@ -12,7 +12,7 @@ from peft_tui.sandbox.predibase import deployments, figures, lorax, openai, repo
 from peft_tui.sandbox.predibase.access import RELEASE, Call, call_of
 from peft_tui.sandbox.predibase.catalog import BASES
 from peft_tui.sandbox.predibase.errors import refuse
-from peft_tui.sandbox.web import Refusal
+from peft_tui.sandbox.web import answered
 
 Endpoint = Callable[[Call], Awaitable[Any]]
 
@@ -24,16 +24,7 @@ def _keyed(handler: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRes
             "X-Predibase-Release-Version": RELEASE,
             "b3": call.world.new_id("", 32, "0123456789abcdef"),
         }
-        try:
-            result = await handler(call)
-        except Refusal as refusal:
-            refusal.headers = {**headers, **refusal.headers}
-            raise
-        response = result if isinstance(result, web.StreamResponse) else web.json_response(result)
-        if not response.prepared:
-            for key, value in headers.items():
-                response.headers.setdefault(key, value)
-        return response
+        return await answered(handler(call), headers)
 
     return handle
 

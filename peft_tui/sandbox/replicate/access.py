@@ -13,8 +13,7 @@ from aiohttp import web
 
 from peft_tui.sandbox.replicate.errors import no_credit, not_found, refuse
 from peft_tui.sandbox.replicate.state import Account, Model, ReplicateState, Version
-from peft_tui.sandbox.web import STREAM_PORT, origin, read_json, world_of
-from peft_tui.sandbox.world import World
+from peft_tui.sandbox.web import STREAM_PORT, Asked, origin, read_json, world_of
 
 T = TypeVar("T")
 PREDICTIONS_PER_MINUTE = 600
@@ -23,22 +22,15 @@ WINDOW = 60.0
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Asked):
     """A request with its caller found out."""
 
-    request: web.Request
-    world: World
     account: Account
 
     @property
     def state(self) -> ReplicateState:
         """The cloud's memory."""
         return self.world.replicate
-
-    @property
-    def now(self) -> float:
-        """World time."""
-        return self.world.now()
 
     @property
     def api(self) -> str:
@@ -50,10 +42,6 @@ class Call:
         """Base of stream URLs: the same host on its own port."""
         host = self.request.host.rpartition(":")[0] or self.request.host
         return f"{self.request.scheme}://{host}:{self.request.app[STREAM_PORT][0]}"
-
-    def arg(self, name: str) -> str:
-        """A part of the path."""
-        return self.request.match_info[name]
 
     async def body(self) -> Any:
         """The JSON body.

@@ -11,7 +11,7 @@ from aiohttp import web
 from peft_tui.sandbox.replicate import deployments, files, models, predictions, trainings
 from peft_tui.sandbox.replicate.access import Call, call_of, count_call
 from peft_tui.sandbox.replicate.errors import not_found
-from peft_tui.sandbox.web import Refusal
+from peft_tui.sandbox.web import answered
 
 Endpoint = Callable[[Call], Awaitable[Any]]
 
@@ -19,16 +19,7 @@ Endpoint = Callable[[Call], Awaitable[Any]]
 def _keyed(handler: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         call = call_of(request)
-        headers = count_call(call)
-        try:
-            result = await handler(call)
-        except Refusal as refusal:
-            refusal.headers = {**headers, **refusal.headers}
-            raise
-        response = result if isinstance(result, web.StreamResponse) else web.json_response(result)
-        for key, value in headers.items():
-            response.headers.setdefault(key, value)
-        return response
+        return await answered(handler(call), count_call(call))
 
     return handle
 

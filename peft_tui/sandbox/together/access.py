@@ -10,16 +10,13 @@ from aiohttp import web
 from peft_tui.sandbox.together.catalog import PUBLIC_PROJECT
 from peft_tui.sandbox.together.errors import refuse
 from peft_tui.sandbox.together.state import ApiKey, Project, TogetherState
-from peft_tui.sandbox.web import Refusal, read_json, world_of
-from peft_tui.sandbox.world import World
+from peft_tui.sandbox.web import Asked, Refusal, read_json, world_of
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Asked):
     """A request with its caller found out."""
 
-    request: web.Request
-    world: World
     key: ApiKey
 
     @property
@@ -28,18 +25,9 @@ class Call:
         return self.world.together
 
     @property
-    def now(self) -> float:
-        """World time."""
-        return self.world.now()
-
-    @property
     def query(self) -> dict[str, str]:
         """Query items; the last of equal names wins."""
         return dict(self.request.query)
-
-    def arg(self, name: str) -> str:
-        """A part of the path."""
-        return self.request.match_info[name]
 
     def refuse(self, status: int, message: str, code: str | None = None) -> Refusal:
         """An error of the control plane, in the spelling that the scene asks for."""

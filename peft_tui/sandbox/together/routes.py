@@ -30,7 +30,7 @@ from peft_tui.sandbox.together.errors import refuse
 from peft_tui.sandbox.together.life import placeable
 from peft_tui.sandbox.together.lists import page
 from peft_tui.sandbox.together.state import ApiKey
-from peft_tui.sandbox.web import world_of
+from peft_tui.sandbox.web import answered, world_of
 
 Endpoint = Callable[[Call], Awaitable[Any]]
 
@@ -39,7 +39,7 @@ def _keyed(handler: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRes
     async def handle(request: web.Request) -> web.StreamResponse:
         call = call_of(request)
         uploads.settle_model_uploads(call.world)
-        return _answer(await handler(call))
+        return await answered(handler(call))
 
     return handle
 
@@ -49,14 +49,10 @@ def _public(handler: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if "Authorization" in request.headers:
-            return _answer(await handler(call_of(request)))
-        return _answer(await handler(Call(request, world_of(request), ApiKey("", "", "", None))))
+            return await answered(handler(call_of(request)))
+        return await answered(handler(Call(request, world_of(request), ApiKey("", "", "", None))))
 
     return handle
-
-
-def _answer(result: Any) -> web.StreamResponse:
-    return result if isinstance(result, web.StreamResponse) else web.json_response(result)
 
 
 async def _supported(call: Call) -> Any:
