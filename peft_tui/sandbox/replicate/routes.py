@@ -19,7 +19,8 @@ Endpoint = Callable[[Call], Awaitable[Any]]
 def _keyed(handler: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
         call = call_of(request)
-        return await answered(handler(call), count_call(call))
+        headers = count_call(call)
+        return await answered(handler(call), headers)
 
     return handle
 
