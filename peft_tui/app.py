@@ -93,6 +93,8 @@ class PeftTui(Application):
         self._opening: asyncio.Future[Backend] | None = None
         self._backend: Backend | None = None
         self._noticing = False
+        self._away_since: float | None = None
+        """On the backend's clock; None while somebody looks, and where the terminal does not tell."""
         self._keepers: dict[str, ViewKeeper] = {}
         self._open_places: ViewKeeper
         self._home: DeploymentsScreen | None = None
@@ -153,6 +155,7 @@ class PeftTui(Application):
             self.theme = self._chosen_theme
         self.push_screen(home)
         self.set_interval(OTHERS_SECONDS, self._look_for_others)
+        self.set_interval(OTHERS_SECONDS, self.rest_if_away)
         self.call_after_refresh(self._begin, home, backend)
 
     def _begin(self, home: DeploymentsScreen, backend: Backend) -> None:
@@ -356,6 +359,24 @@ class PeftTui(Application):
         if self._driver is not None:
             self._driver.write(notice(redact(sentences[0] + more), os.environ))
             self._driver.flush()
+
+    def watch_app_focus(self, focus: bool) -> None:
+        """Looked at again, everything is asked for at once."""
+        if self._backend is None:
+            return
+        self._away_since = None if focus else self._backend.clock.monotonic()
+        if focus and self.resting:
+            self._backend.rest(False)
+            self.resting = False
+
+    def rest_if_away(self) -> None:
+        """After a while without the focus."""
+        if self._backend is None or self._away_since is None or self.resting:
+            return
+        passed = self._backend.clock.monotonic() - self._away_since
+        if 0 < self.settings.config.rest_minutes * 60 <= passed:
+            self._backend.rest(True)
+            self.resting = True
 
     # Palette, errors, the end
 

@@ -14,6 +14,7 @@ from peft_tui.clock import Clock, SystemClock
 from peft_tui.config import Config
 from peft_tui.credentials import Credentials, Vault
 from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.pace import RESTING_SECONDS, Pace
 from peft_tui.paths import config_dir
 from peft_tui.services.deployments import DeploymentService
 from peft_tui.services.lookups import Answer, Lookups, Question
@@ -58,7 +59,9 @@ class Backend:
         # In the sandbox nothing of the person's own is looked at, and nothing is kept beyond the session.
         vault = Vault(None) if sandbox else Vault(config_dir(), passphrase=environ.get(PASSPHRASE, ""))
         self.credentials = Credentials(self._environ, vault)
-        store.looked_every = timedelta(seconds=self.config.refresh_seconds)
+        self.pace = Pace(float(self.config.refresh_seconds))
+        # Three times this is a silence in which nobody was looking: one look at rest is none.
+        store.looked_every = timedelta(seconds=max(self.pace.seconds, RESTING_SECONDS / 2))
         self.deployments = DeploymentService(store, clock, trouble, looks_only=self.config.read_only)
         self.lookups = Lookups(store)
         self._directory = directory
@@ -199,12 +202,20 @@ class Backend:
         if self._crew is not None:
             self._crew.refresh_now()
 
+    def rest(self, rests: bool) -> None:
+        """Look less often from now on, or again as ever and at once."""
+        woken = self.pace.rests and not rests
+        self.pace.rests = rests
+        if woken:
+            self.refresh_now()
+
     async def _crew_of_mine(self) -> Crew:
         if self._crew is None:
             await self.prepare()
             crew = await asyncio.to_thread(_load_crew)
-            self._crew = crew(self.store, self.lookups, self.credentials, self.clock, self._directory)
-            self._crew.period = float(self.config.refresh_seconds)
+            self._crew = crew(
+                self.store, self.lookups, self.credentials, self.clock, self._directory, self.pace
+            )
             self._crew.keep_days = self.config.keep_days
             self._crew.looks_only = self.config.read_only
             self.prompts.endpoints = self._crew.inference

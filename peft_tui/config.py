@@ -44,6 +44,9 @@ class Config:
     read_only: bool = False
     """Look only: nothing is deployed, changed, stopped or deleted from here, and what another window asked
     for is left to that. Prompts can be sent."""
+    rest_minutes: int = field(default=5, metadata={"least": 0, "most": 1440})
+    """Minutes without focus, where the terminal tells of it, after which the platforms are looked at only
+    every 30 seconds while nothing is under way. 0: never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,18 @@ class Deployments:
         row = await self._db.one("SELECT 1 FROM deployments WHERE platform = ? LIMIT 1", platform)
         return row is not None
 
+    async def any_moving(self, platform: str) -> bool:
+        """True when one of that platform is being changed, starts up, scales or stops."""
+        row = await self._db.one(
+            "SELECT 1 FROM deployments WHERE platform = ? AND (status IN (?, ?) OR condition IN (?, ?)"
+            " OR EXISTS (SELECT 1 FROM operations WHERE deployment_id = deployments.id"
+            " AND state IN ('queued', 'running'))) LIMIT 1",
+            platform,
+            *(Status.PENDING, Status.DEPLOYING),
+            *(Condition.SCALING, Condition.STOPPING),
+        )
+        return row is not None
+
     async def get(self, deployment_id: str) -> Deployment | None:
         """Any that there ever was, whether it is shown or not."""
         rows = await self._db.all(f"{_SELECT} WHERE id = ?", deployment_id)

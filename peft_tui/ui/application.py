@@ -19,6 +19,8 @@ class Application(App[None]):
     """Why nothing is being refreshed, in a few words; empty while all is well."""
     ready: var[bool] = var(False)
     """What the workers talk to is up; in the sandbox the credentials are there only then."""
+    resting: var[bool] = var(False)
+    """Nobody has looked for a while: where nothing is under way the platforms are looked at less often."""
 
     sandbox: bool
     ascii_only: bool

@@ -51,9 +51,23 @@ class PlatformWords:
                 troubles.append(f"{clean_line(platform, 40)} ✖ {trouble or f'{missing[0]} is not set'}")
             elif health and health.error and not missing:
                 troubles.append(platform_trouble(health, now))
-            elif platform in used and (age := _oldest(platform, deployments, health, now)):
+            elif platform in used and (age := self._oldest(platform, deployments, health, now)):
                 old.append(f"{clean_line(platform, 40)} seen {age} ago")
         return troubles, old
+
+    def _oldest(
+        self,
+        platform: str,
+        deployments: Collection[Deployment],
+        health: PlatformHealth | None,
+        now: datetime,
+    ) -> str:
+        """How old the platform's last list is; what it never listed counts by itself."""
+        fresh = self._backend.pace.fresh_seconds
+        if health and health.listed_at:
+            return list_age(health, now, fresh)
+        times = [d.observation.observed_at for d in deployments if d.platform == platform and d.observation]
+        return seen_ago((now - min(times)).total_seconds(), fresh) if times else ""
 
     def missing(self, platform: str) -> tuple[str, ...]:
         """Variables that it needs and that are not set; nothing before that can be said."""
@@ -80,16 +94,6 @@ class PlatformWords:
         if sandbox and not ready:
             return CredentialState(())
         return self._backend.credentials.state(capabilities(platform))
-
-
-def _oldest(
-    platform: str, deployments: Collection[Deployment], health: PlatformHealth | None, now: datetime
-) -> str:
-    """How old the platform's last list is; what it never listed counts by itself."""
-    if health and health.listed_at:
-        return list_age(health, now)
-    times = [d.observation.observed_at for d in deployments if d.platform == platform and d.observation]
-    return seen_ago((now - min(times)).total_seconds()) if times else ""
 
 
 _FAILURES = {

@@ -24,7 +24,7 @@ from peft_tui.domain.status import GLYPHS, Condition, Status, word_for
 from peft_tui.store.platforms import PlatformHealth
 
 STALE_SECONDS = 15
-"""An observation older than this looks old: three looks of the refresh loop."""
+"""An observation older than this looks old: three looks of the refresh loop, as it is by default."""
 STEP_SECONDS = 5
 """How often the age of something under way moves forward, at most."""
 
@@ -56,9 +56,9 @@ _TELLING = {
 # Ages
 
 
-def seen_ago(seconds: float) -> str:
+def seen_ago(seconds: float, fresh: float = STALE_SECONDS) -> str:
     """How old an observation is, in coarse steps; empty while it is fresh."""
-    if seconds < STALE_SECONDS:
+    if seconds < fresh:
         return ""
     for step, words in ((30, "15s"), (45, "30s"), (60, "45s"), (120, "1m"), (180, "2m")):
         if seconds < step:
@@ -79,9 +79,14 @@ def seen_at(deployment: Deployment, listed_at: datetime | None) -> datetime | No
     return max(observed, listed_at) if listed_at and deployment.listed else observed
 
 
-def list_age(health: PlatformHealth, now: datetime) -> str:
+def in_time(seen: datetime | None, now: datetime, fresh: float) -> datetime | None:
+    """When it was last seen; where the looks are further apart, now until it is older than they allow."""
+    return now if seen is not None and (now - seen).total_seconds() < fresh else seen
+
+
+def list_age(health: PlatformHealth, now: datetime, fresh: float = STALE_SECONDS) -> str:
     """How old a platform's list looks; empty while it is fresh."""
-    return seen_ago((now - health.listed_at).total_seconds()) if health.listed_at else "never"
+    return seen_ago((now - health.listed_at).total_seconds(), fresh) if health.listed_at else "never"
 
 
 def staleness(deployment: Deployment, now: datetime, seen: datetime | None) -> str:

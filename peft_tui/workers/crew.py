@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from peft_tui.drivers import PLATFORMS, capabilities, open_driver
 from peft_tui.drivers.hugging_face import HuggingFace
 from peft_tui.drivers.network import Network
 from peft_tui.drivers.protocol import Driver
+from peft_tui.pace import RESTING_FIGURES_SECONDS, RESTING_SECONDS, Pace
 from peft_tui.services.lookups import Lookups, Question
 from peft_tui.store import Store, StoreError
 from peft_tui.workers.duty import Duty
@@ -26,7 +27,7 @@ from peft_tui.workers.inference import InferenceWorker
 from peft_tui.workers.lookups import LookupWorker
 from peft_tui.workers.loop import Loop
 from peft_tui.workers.operations import OperationRunner
-from peft_tui.workers.refresh import PERIOD_SECONDS, Refresh
+from peft_tui.workers.refresh import Refresh
 
 DUTY_SECONDS = 2.0
 """Between two tries to take over from another process."""
@@ -40,7 +41,13 @@ class Crew:
     """All workers of one process on one store."""
 
     def __init__(
-        self, store: Store, lookups: Lookups, credentials: Credentials, clock: Clock, directory: Path
+        self,
+        store: Store,
+        lookups: Lookups,
+        credentials: Credentials,
+        clock: Clock,
+        directory: Path,
+        pace: Pace,
     ) -> None:
         self._store = store
         self._lookups = lookups
@@ -49,8 +56,7 @@ class Crew:
         self._directory = directory
         self.calls = Calls(clock)
         self._network = Network(clock, self.calls)
-        self.period = PERIOD_SECONDS
-        """Between two looks at a platform; taken up when its loop starts."""
+        self._pace = pace
         self.looks_only = False
         """Carry nothing out, and keep no other process from it."""
         self.keep_days = 90
@@ -214,12 +220,12 @@ class Crew:
         duty = Duty(self._directory, platform, account)
         while not duty.take():
             await self._clock.sleep(DUTY_SECONDS)
-        loop = Loop(refresh.tick, self.period, self._clock)
+        loop = self._looking(platform, refresh.tick)
         runner = OperationRunner(
             platform, driver, self._store, self._clock, account, partial(self._nobody_serves, platform)
         )
         reporter = FiguresWorker(platform, driver, self._store, self._clock, self.keep_days)
-        reporting = Loop(reporter.tick, FIGURES_SECONDS, self._clock)
+        reporting = self._telling(reporter.tick)
         self._loops[platform] = loop
         self._reporting[platform] = reporting
         try:
@@ -232,12 +238,27 @@ class Crew:
 
     async def _only_look(self, platform: str) -> None:
         """For ever. The duty is given back after each look: what another window asks for needs a hand."""
-        looking = Loop(partial(self._refresh_once, platform, False), self.period, self._clock)
-        reporting = Loop(partial(self._refresh_once, platform, True), FIGURES_SECONDS, self._clock)
+        looking = self._looking(platform, partial(self._refresh_once, platform, False))
+        reporting = self._telling(partial(self._refresh_once, platform, True))
         self._loops[platform], self._reporting[platform] = looking, reporting
         async with asyncio.TaskGroup() as group:
             group.create_task(looking.run())
             group.create_task(reporting.run())
+
+    def _looking(self, platform: str, tick: Callable[[], Awaitable[None]]) -> Loop:
+        """A loop that rests while nobody looks, unless something at the platform is on its way."""
+
+        async def rests(passed: float) -> bool:
+            resting = self._pace.rests and passed < RESTING_SECONDS
+            return resting and not await self._store.deployments.any_moving(platform)
+
+        return Loop(tick, self._pace.seconds, self._clock, rests)
+
+    def _telling(self, tick: Callable[[], Awaitable[None]]) -> Loop:
+        async def rests(passed: float) -> bool:
+            return self._pace.rests and passed < RESTING_FIGURES_SECONDS
+
+        return Loop(tick, FIGURES_SECONDS, self._clock, rests)
 
     async def _find_account(self, platform: str, refresh: Refresh) -> str:
         """Whose key it is, asked until it is answered: who works for which account is told by it."""
@@ -248,7 +269,7 @@ class Crew:
             if account is not None and not found.done():
                 found.set_result(account)
 
-        loop = self._loops[platform] = Loop(look, self.period, self._clock)
+        loop = self._loops[platform] = self._looking(platform, look)
         asking = asyncio.create_task(loop.run())
         try:
             return await found

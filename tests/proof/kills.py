@@ -21,7 +21,6 @@ from peft_tui.backend import Backend
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers import capabilities
-from peft_tui.workers.crew import Crew
 from tests.life import LLAMA
 from tests.proof.faults import Figures
 from tests.proof.scenes import SCENES, Scene
@@ -62,8 +61,7 @@ async def victim(args: argparse.Namespace) -> None:
     backend = await Backend.open(Path(args.directory), json.loads(args.env), clock)
     if args.die_at:
         _die_at(backend, args.die_at)
-    crew: Crew = await backend._crew_of_mine()
-    crew.period = PERIOD
+    backend.pace.seconds = PERIOD
     await backend.start()
     script = SCRIPTS.get(args.scene, SCRIPT)
     while True:

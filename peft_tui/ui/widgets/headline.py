@@ -73,7 +73,13 @@ def state(
 
 
 def freshness(
-    troubles: Sequence[str], old: Sequence[str], *, any_seen: bool, asking: bool, width: int
+    troubles: Sequence[str],
+    old: Sequence[str],
+    *,
+    any_seen: bool,
+    asking: bool,
+    width: int,
+    resting: bool = False,
 ) -> Line:
     """`live`, or which platform fails or is old; `asking` for a moment after a refresh by hand."""
     if asking:
@@ -88,7 +94,9 @@ def freshness(
             if room < 4:
                 break
         return tuple(cells)
-    return (Cell("live", "good"),) if any_seen else ()
+    if not any_seen:
+        return ()
+    return (Cell("resting", "dim"),) if resting else (Cell("live", "good"),)
 
 
 def nothing_matches(sought: Filter) -> list[Line]:

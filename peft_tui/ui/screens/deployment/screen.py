@@ -7,6 +7,7 @@ events or logs are looked at → Lookups.want … a worker asks … notice of th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import ClassVar
 
 from textual import on
@@ -25,7 +26,7 @@ from peft_tui.ui.keymap import named
 from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.deployment.sections import Known, Section, lines_of
-from peft_tui.ui.status import seen_at
+from peft_tui.ui.status import in_time, seen_at
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.detail import title_line
 from peft_tui.ui.widgets.keys import KeyBar
@@ -75,6 +76,7 @@ class DeploymentScreen(LifeScreen):
         self._known = Known(deployment, backend.clock.now())
         self._section = Section(section) if section in _SECTIONS else Section.OVERVIEW
         self._rates = Rates()
+        self._seen: datetime | None = None
         self._removed = False
         self._refused: tuple[str, ...] = ()
         self._stale = True
@@ -131,7 +133,7 @@ class DeploymentScreen(LifeScreen):
                 known.operations = await store.operations.of_deployment(known.deployment.id)
                 health = (await store.platforms.all()).get(known.deployment.platform)
                 known.trouble = health.error if health else None
-                known.seen = seen_at(known.deployment, health.listed_at if health else None)
+                self._seen = seen_at(known.deployment, health.listed_at if health else None)
                 if known.deployment.remote_id and self._section in _TOPICS:
                     known.events = await self._backend.lookups.answer(self._question(Topic.EVENTS))
                     known.logs = await self._backend.lookups.answer(self._question(Topic.LOGS))
@@ -161,6 +163,7 @@ class DeploymentScreen(LifeScreen):
             return
         known = self._known
         known.now = self._backend.clock.now()
+        known.seen = in_time(self._seen, known.now, self._backend.pace.fresh_seconds)
         operation = known.deployment.operation
         step = operation.current if operation and not operation.state.ended else None
         known.rate = self._rates.per_second(operation, step, known.now) if operation and step else None

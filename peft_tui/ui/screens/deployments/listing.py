@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from peft_tui.domain.deployment import Deployment
+from peft_tui.pace import Pace
 from peft_tui.services.deployments import Summary, summarize
 from peft_tui.store.platforms import PlatformHealth
 from peft_tui.ui.filter import Filter
 from peft_tui.ui.marks import Marks
 from peft_tui.ui.order import ordered
 from peft_tui.ui.rows import table_row
-from peft_tui.ui.status import list_age, next_change, seen_at
+from peft_tui.ui.status import in_time, is_moving, list_age, next_change, seen_at
 from peft_tui.ui.theme import plain
 from peft_tui.ui.widgets.live_table import Cell, Row
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 class Listing:
     """Rows are kept until something is heard of their deployment, or until they grow visibly older."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self.deployments: dict[str, Deployment] = {}
         self.health: Mapping[str, PlatformHealth] = {}
         self.shown: list[str] = []
@@ -75,7 +77,8 @@ class Listing:
 
     def rows(self, now: datetime, *, always: bool = False, most: int | None = None) -> list[Row] | None:
         """The row of each that is shown, or of the first; None when all are as they were, unless `always`."""
-        ages = {platform: list_age(health, now) for platform, health in self.health.items()}
+        fresh = self._pace.fresh_seconds
+        ages = {platform: list_age(health, now, fresh) for platform, health in self.health.items()}
         moved = {platform for platform, age in ages.items() if self._ages.get(platform) != age}
         self._ages = ages
         news = always
@@ -84,7 +87,7 @@ class Listing:
             drawn = self._drawn.get(key)
             if drawn is not None and now < drawn[1] and deployment.platform not in moved:
                 continue
-            seen = self.seen(deployment)
+            seen = self.seen(deployment, now)
             row = table_row(deployment, now, seen, self._briefs.get(key))
             if self.ascii_only:
                 row = Row(row.key, tuple(Cell(plain(c.text), c.tone, plain(c.short)) for c in row.cells))
@@ -92,10 +95,16 @@ class Listing:
             news |= drawn is None or drawn[0] != row
         return [self._drawn[key][0] for key in self.shown[:most]] if news else None
 
-    def seen(self, deployment: Deployment) -> datetime | None:
+    def seen(self, deployment: Deployment, now: datetime) -> datetime | None:
         """When it was last seen."""
         health = self.health.get(deployment.platform)
-        return seen_at(deployment, health.listed_at if health else None)
+        seen = seen_at(deployment, health.listed_at if health else None)
+        return in_time(seen, now, self._pace.fresh_seconds)
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything is under way or starts up."""
+        return any(is_moving(deployment) for deployment in self.deployments.values())
 
     def summary(self) -> Summary:
         return summarize(self.deployments.values())

@@ -107,7 +107,7 @@ class DeploymentsScreen(LifeScreen):
     def __init__(self, backend: Backend) -> None:
         super().__init__()
         self._backend = backend
-        self._listing = Listing()
+        self._listing = Listing(backend.pace)
         self._unread: set[str] = set()
         self._unread_health = True
         self._reading = False
@@ -146,6 +146,7 @@ class DeploymentsScreen(LifeScreen):
         self.app.notices.changed.subscribe(self, self._store_changed)
         self.watch(self.app, "trouble", self._draw_lines, init=False)
         self.watch(self.app, "ready", self._ready, init=False)
+        self.watch(self.app, "resting", self._rested, init=False)
         self.set_interval(TICK_SECONDS, self.tick)
         self.set_interval(FIGURES_SECONDS, self._want_figures)
         reading = asyncio.ensure_future(self._read())
@@ -227,6 +228,13 @@ class DeploymentsScreen(LifeScreen):
         finally:
             self._briefing = False
 
+    def _rested(self, resting: bool) -> None:
+        """Said where "live" stands; looked at again, it is as after a refresh by hand."""
+        if resting:
+            self._draw_state()
+        else:
+            self._say_asking()
+
     def _ready(self) -> None:
         self._draw_lines()
         self._greyed()
@@ -300,7 +308,12 @@ class DeploymentsScreen(LifeScreen):
         if self.app.sandbox and not self.app.ready:
             old.insert(0, "starting the sandbox")
         fresh = freshness(
-            troubles, old, any_seen=seen or listed, asking=self._asking, width=max(width - 14, 10)
+            troubles,
+            old,
+            any_seen=seen or listed,
+            asking=self._asking,
+            resting=self.app.resting and not listing.moves,
+            width=max(width - 14, 10),
         )
         title = next((c.title.lower() for c in COLUMNS if listing.sort and c.key == listing.sort[0]), "")
         self._bar.show(
@@ -324,7 +337,7 @@ class DeploymentsScreen(LifeScreen):
         """The detail of the row under the cursor, once its history is there."""
         deployment = self.chosen
         health = self._listing.health.get(deployment.platform) if deployment else None
-        seen = self._listing.seen(deployment) if deployment else None
+        seen = self._listing.seen(deployment, self._backend.clock.now()) if deployment else None
         self._detail.follow(deployment, seen, health.error if health else None)
 
     # What happens
@@ -496,6 +509,9 @@ class DeploymentsScreen(LifeScreen):
     def action_refresh(self) -> None:
         """Said in one word where "live" stands: a toast a press would lie over the list."""
         self._backend.refresh_now()
+        self._say_asking()
+
+    def _say_asking(self) -> None:
         self._asking = True
         self.set_timer(ASKING_SECONDS, self._asked)
         self._draw_state()

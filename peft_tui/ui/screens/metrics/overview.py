@@ -126,12 +126,20 @@ class OverviewScreen(Screen[None]):
         self._table.ascii_only = self.app.ascii_only
         self._table.sort = self._sort
         self.app.notices.changed.subscribe(self, self._store_changed)
-        self.set_interval(PERIOD_SECONDS, self.read)
+        self.set_interval(PERIOD_SECONDS, self._read_on)
+        self.watch(self.app, "resting", self._rested, init=False)
         self.read()
 
     def _store_changed(self, changes: Changes) -> None:
         if changes.requests:
             self.read()
+
+    def _read_on(self) -> None:
+        if not self.app.resting:
+            self.read()
+
+    def _rested(self, resting: bool) -> None:
+        self._draw() if resting else self.read()
 
     def read(self) -> None:
         """Read again, soon; never twice at once."""
@@ -194,7 +202,9 @@ class OverviewScreen(Screen[None]):
         )
         self.query_one("#overview-head", Lines).show([spread(left, right, width)])
         title = next(column.title for column in COLUMNS if column.key == self._sort[0])
-        fresh = (Cell("live", "good"),) if self._loaded else (Cell("reading", "accent"),)
+        fresh = (Cell("reading", "accent"),)
+        if self._loaded:
+            fresh = (Cell("resting", "dim"),) if self.app.resting else (Cell("live", "good"),)
         if self._uncounted:
             fresh = (Cell(words.counting(self._uncounted), "warn"),)
         order = f"by {title.lower()}" + (", platforms of one adapter together" if self._by_adapter else "")

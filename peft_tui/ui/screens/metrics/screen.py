@@ -114,7 +114,8 @@ class MetricsScreen(Screen[None]):
         for lines in self.query(Lines):
             lines.ascii_only = self.app.ascii_only
         self.app.notices.changed.subscribe(self, self._store_changed)
-        self.set_interval(PERIOD_SECONDS, self.read)
+        self.set_interval(PERIOD_SECONDS, self._read_on)
+        self.watch(self.app, "resting", self._rested, init=False)
         self._backend.figures.want_price(self._deployment)
         self._arrange()
         self._draw()
@@ -128,6 +129,13 @@ class MetricsScreen(Screen[None]):
     def _store_changed(self, changes: Changes) -> None:
         if self._deployment.id in changes.requests or self._deployment.id in changes.deployments:
             self.read()
+
+    def _read_on(self) -> None:
+        if not self.app.resting:
+            self.read()
+
+    def _rested(self, resting: bool) -> None:
+        self._draw() if resting else self.read()
 
     def read(self) -> None:
         """Read again, soon; once more when something came meanwhile, never twice at once."""
@@ -240,7 +248,7 @@ class MetricsScreen(Screen[None]):
             return (Cell(words.counting(self._course.figures.uncounted), "warn"),)
         if self._end is not None:
             return (Cell("standing still", "warn"), Cell("  0 live", "dim"))
-        return (Cell("live", "good"),)
+        return (Cell("resting", "dim"),) if self.app.resting else (Cell("live", "good"),)
 
     def _cursor_index(self) -> int | None:
         """The point under the cursor; it stays with its time while the course moves on."""
