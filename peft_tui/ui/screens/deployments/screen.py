@@ -228,11 +228,11 @@ class DeploymentsScreen(LifeScreen):
         finally:
             self._briefing = False
 
-    def _rested(self, resting: bool) -> None:
+    def _rested(self, before: bool, rests: bool) -> None:
         """Said where "live" stands; looked at again, it is as after a refresh by hand."""
-        if resting:
+        if rests:
             self._draw_state()
-        else:
+        elif before:
             self._say_asking()
 
     def _ready(self) -> None:

@@ -138,8 +138,11 @@ class OverviewScreen(Screen[None]):
         if not self.app.resting:
             self.read()
 
-    def _rested(self, resting: bool) -> None:
-        self._draw() if resting else self.read()
+    def _rested(self, before: bool, rests: bool) -> None:
+        if rests:
+            self._draw()
+        elif before:
+            self.read()
 
     def read(self) -> None:
         """Read again, soon; never twice at once."""

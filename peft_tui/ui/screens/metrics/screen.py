@@ -134,8 +134,11 @@ class MetricsScreen(Screen[None]):
         if not self.app.resting:
             self.read()
 
-    def _rested(self, resting: bool) -> None:
-        self._draw() if resting else self.read()
+    def _rested(self, before: bool, rests: bool) -> None:
+        if rests:
+            self._draw()
+        elif before:
+            self.read()
 
     def read(self) -> None:
         """Read again, soon; once more when something came meanwhile, never twice at once."""
