@@ -91,6 +91,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "domain": (),
     "text": (),
     "clock": (),
+    "pace": (),
     "redaction": (),
     "calls": ("clock", "redaction", "text"),
     "paths": ("domain",),
@@ -108,7 +109,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "services": ("domain", "store", "drivers", "clock", "credentials", "redaction", "text"),
     "workers": (
         *("domain", "store", "services", "drivers", "adapters", "calls", "clock", "credentials", "redaction"),
-        "text",
+        *("pace", "text"),
     ),
     "embedded": ("domain", "paths"),
     "backend": (
@@ -122,6 +123,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "config",
         "credentials",
         "embedded",
+        "pace",
         "paths",
     ),
     "ui": (
@@ -134,6 +136,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "calls",
         "text",
         "clock",
+        "pace",
         "paths",
         "credentials",
         "redaction",
