@@ -104,6 +104,20 @@ async def test_it_is_stopped_started_updated_and_deleted(scene: str, tmp_path: P
         assert not await lived.backend.deployments.name_is_taken("bot")
 
 
+@pytest.mark.parametrize(("repo", "stays"), [("acme/support-r16", False), ("acme/llm-support-merged", True)])
+async def test_a_delete_takes_away_the_model_that_nothing_was_imported_into(
+    repo: str, stays: bool, tmp_path: Path
+) -> None:
+    async with life(tmp_path, "replicate") as lived:
+        made = await lived.intend(hub(repo), instance_type="gpu-l40s", min_instances=1)
+        create = await lived.run(made)
+        assert create.state is (OperationState.DONE if stays else OperationState.FAILED)
+        assert f"acme/{made.remote_name}" in lived.sandbox.world.data.replicate.models
+        await lived.backend.life.delete(made.id)
+        await done(lived, made)
+        assert (f"acme/{made.remote_name}" in lived.sandbox.world.data.replicate.models) is stays
+
+
 @pytest.mark.parametrize("kind", [OperationKind.STOP, OperationKind.DELETE])
 @pytest.mark.parametrize("scene", GIVEN_UP)
 async def test_given_up_after_any_call_of_its_create_it_does_not_bill(

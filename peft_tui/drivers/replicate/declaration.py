@@ -123,15 +123,18 @@ def _update(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
 
 
 def _delete(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep, ...]:
-    steps: list[PlannedStep] = []
-    if spec.source.kind is SourceKind.HUGGING_FACE:
-        steps.append(PlannedStep("cancel_import", "cancel its import, if it still runs"))
-    return (
-        *steps,
+    steps = (
         *_stop(spec, changes),
         PlannedStep("await_idle", "wait until it has been unused for 15 minutes"),
         PlannedStep("delete", "delete the deployment"),
         PlannedStep(AWAIT_GONE, "wait until it is gone"),
+    )
+    if spec.source.kind is not SourceKind.HUGGING_FACE:
+        return steps
+    return (
+        PlannedStep("cancel_import", "cancel its import, if it still runs"),
+        *steps,
+        PlannedStep("delete_model", "delete its model, if nothing was imported"),
     )
 
 

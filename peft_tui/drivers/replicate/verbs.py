@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from peft_tui.domain.errors import NotFound, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.replicate.api import ReplicateApi
 from peft_tui.drivers.replicate.states import belongs_to
-from peft_tui.drivers.replicate.wire import Deployment, Page, Prediction, Training
+from peft_tui.drivers.replicate.wire import Deployment, Model, Page, Prediction, Training
 from peft_tui.drivers.steps import Step
 from peft_tui.drivers.wire import moment, parse, parse_page
 
@@ -160,6 +160,20 @@ async def _delete(api: ReplicateApi, context: StepContext) -> Outputs:
     return {}
 
 
+async def _delete_model(api: ReplicateApi, context: StepContext) -> Outputs:
+    """The one that was made for its import, while it is empty: what was imported stays."""
+    name = context.made.get("model") or f"{(await api.owner()).username}/{context.remote_name}"
+    path = f"/v1/models/{name}"
+    try:
+        if parse(Model, await api.http.get(path), api.title).latest_version is None:
+            await api.http.request("DELETE", path)
+    except NotFound:
+        return {}
+    except ConfigurationInvalid as refusal:
+        return {"kept": f"the model {name}: {refusal.detail}"}
+    return {}
+
+
 VERBS: dict[str, Step[ReplicateApi]] = {
     "stop": Step(_stop),
     "start": Step(_start),
@@ -167,4 +181,5 @@ VERBS: dict[str, Step[ReplicateApi]] = {
     "cancel_import": Step(_cancel_import),
     "await_idle": Step(_await_idle),
     "delete": Step(_delete),
+    "delete_model": Step(_delete_model),
 }
