@@ -92,11 +92,6 @@ class Bill:
         return self.starting_usd + self.ready_usd
 
     @property
-    def telling(self) -> bool:
-        """Whether more of it is known than not."""
-        return self.known and self.unknown_s <= max(self.ready_s + self.starting_s, GAP.total_seconds())
-
-    @property
     def complete(self) -> bool:
         """Whether it is all; otherwise it is the least that it was."""
         return self.known and self.unknown_s < GAP.total_seconds()

@@ -32,10 +32,6 @@ class Percentile:
         """How many values it takes for both bounds."""
         return needed(self.q)
 
-    @property
-    def is_sure(self) -> bool:
-        return self.low is not None and self.high is not None
-
 
 def percentile(ordered: Sequence[float], q: float) -> Percentile | None:
     """Of values in ascending order; None of no values."""

@@ -11,7 +11,6 @@ t0 is just before the request is written, tᵢ the receipt of the i-th event wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -208,20 +207,6 @@ def cost(target: InferenceTarget, measured: Measured) -> Cost:
     return Cost()
 
 
-def at_most(target: InferenceTarget, requests: int, tokens_in: int, tokens_out: int) -> Decimal | None:
-    """The most that `requests` of that size can cost where tokens are priced; None where time is."""
-    if not isinstance(target.price, TokenPrice):
-        return None
-    one = Measured(tokens_in=tokens_in, tokens_out=tokens_out)
-    found = cost(target, one).usd
-    return None if found is None else found * requests
-
-
 def tokens_of(text: str) -> int:
     """A guess at the number of tokens, rather too many than too few."""
     return max(len(text.encode()) // 3, 1)
-
-
-def identical(texts: Sequence[tuple[str, str]]) -> bool:
-    """Whether base and adapter said the same to everything: then the adapter is probably not applied."""
-    return all(" ".join(a.split()) == " ".join(b.split()) for a, b in texts)

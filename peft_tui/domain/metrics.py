@@ -140,11 +140,6 @@ class Figures:
         tally = self.tally
         return tally.good[TARGETS.index(target)] / tally.judged if tally.judged else None
 
-    @property
-    def error_rate(self) -> float | None:
-        rate = self.tally.success_rate
-        return None if rate is None else 1 - rate
-
 
 def _exact(seconds: float) -> Decimal:
     return Decimal(str(round(seconds, 3)))

@@ -60,8 +60,6 @@ class Brief:
     p50_s: float | None
     cost_usd: Decimal | None
     cost_is_complete: bool
-    cost_is_telling: bool
-    """More of it is known than not."""
 
 
 class FiguresService:
@@ -255,7 +253,6 @@ def _brief(tally: Tally | None, ledger: Ledger | None, now: datetime) -> Brief:
         figures.tally.latency.value_at(0.5),
         figures.cost_usd,
         figures.cost_is_complete,
-        figures.bill.telling or figures.cost_is_complete,
     )
 
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from peft_tui.domain.adapter import AdapterSource, SourceKind
+from peft_tui.domain.adapter import AdapterSource
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.store import Store
 
@@ -44,7 +44,6 @@ class Topic(StrEnum):
     """What was deployed under a deployment's name, newest first → `tuple[Version, ...]`."""
 
 
-ABOUT_DEPLOYMENT = frozenset({Topic.EVENTS, Topic.LOGS, Topic.VERSIONS})
 LOG_LINES = 500
 """How many lines of output are asked for."""
 
@@ -72,16 +71,6 @@ class Question:
     @staticmethod
     def adapter(source: AdapterSource) -> Question:
         return Question("", Topic.ADAPTER, source)
-
-    @staticmethod
-    def from_subject(platform: str, topic: str, subject: str) -> Question:
-        """The inverse of `subject`, for change notices."""
-        if topic in ABOUT_DEPLOYMENT:
-            return Question(platform, Topic(topic), remote_id=subject)
-        named, _, base_model = subject.partition("\n")
-        kind, _, reference = named.partition(":")
-        source = AdapterSource(SourceKind(kind), reference) if subject else None
-        return Question(platform, Topic(topic), source, base_model)
 
 
 @dataclass(frozen=True, slots=True)

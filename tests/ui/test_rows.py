@@ -214,7 +214,7 @@ def test_what_bills_says_its_price_per_hour_and_whether_that_is_a_guess() -> Non
 def test_what_it_cost_so_far_stands_in_a_column_of_its_own(
     usd: str | None, complete: bool, said: str
 ) -> None:
-    brief = Brief(0, None, None, Decimal(usd) if usd else None, complete, True)
+    brief = Brief(0, None, None, Decimal(usd) if usd else None, complete)
     row = table_row(with_status(Status.ACTIVE), NOON, brief=brief)
     assert row.cells[[column.key for column in COLUMNS].index("cost")].text == said
 

@@ -15,7 +15,7 @@ def test_how_many_values_it_takes(q: float, n: int) -> None:
     assert needed(q) == n
     values = [float(number) for number in range(n)]
     enough, short = percentile(values, q), percentile(values[:-1], q)
-    assert enough is not None and enough.is_sure
+    assert enough is not None and enough.low is not None and enough.high is not None
     assert short is not None and short.high is None
 
 

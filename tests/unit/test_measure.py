@@ -20,7 +20,7 @@ from peft_tui.domain.inference import (
     Waiting,
     Wake,
 )
-from peft_tui.domain.measure import Basis, Measured, Meter, at_most, cost, identical
+from peft_tui.domain.measure import Basis, Measured, Meter, cost
 from peft_tui.domain.money import Price, Provenance
 
 MODELS = (ServedModel("m", "m"),)
@@ -136,13 +136,3 @@ def test_time_costs_what_an_instance_worked_on_it_as_reported_where_it_is() -> N
 
 def test_without_a_price_there_is_no_cost() -> None:
     assert cost(target(None), Measured(total_s=1.0, tokens_in=1, tokens_out=1)).usd is None
-
-
-def test_the_most_that_tokens_can_cost() -> None:
-    assert at_most(target(TOKENS), 10, 1000, 100) == Decimal("0.0024")
-    assert at_most(target(HOURLY), 10, 1000, 100) is None
-
-
-def test_identical_but_for_spaces_is_identical() -> None:
-    assert identical([("a  b\n", "a b"), ("c", "c")])
-    assert not identical([("a", "a"), ("b", "c")])

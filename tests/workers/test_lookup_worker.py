@@ -99,11 +99,6 @@ async def test_an_answer_comes_back_from_the_store_as_it_went_in(
     assert await lookups.answer(question) == Answer(NOON, value, None)
 
 
-@pytest.mark.parametrize(("question", "_"), VALUES, ids=lambda value: str(getattr(value, "topic", "")))
-def test_a_question_is_known_again_from_its_notice(question: Question, _: Any) -> None:
-    assert Question.from_subject(question.platform, question.topic, question.subject) == question
-
-
 async def test_an_error_takes_the_place_of_the_answer(store: Store) -> None:
     lookups, question = Lookups(store), Question(PLATFORM, Topic.MODELS)
     await lookups.write(question, NOON, ())

@@ -48,7 +48,6 @@ class Accelerator(Wire):
 
 class ModelFacts(CamelWire):
     name: Text = ""
-    max_input_length: int | None = None
 
 
 class Deployment(CamelWire):
@@ -126,7 +125,6 @@ class AdapterWire(CamelWire):
     archived: bool = False
     base_model: Text = ""
     status: Text = ""
-    adapter_path: str | None = None
 
 
 class UploadTicket(CamelWire):
@@ -143,7 +141,6 @@ class ComputeEvent(CamelWire):
 class Events(CamelWire):
     """`GET /llms/{name}/events`; the capital C is the platform's."""
 
-    deployment_status: Text = ""
     events: list[ComputeEvent] = Field(default_factory=list, alias="ComputeEvents")
 
 

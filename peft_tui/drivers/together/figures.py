@@ -65,7 +65,6 @@ class LineItem(Wire):
 
 class BilledWindow(Wire):
     start_time: str = ""
-    end_time: str = ""
     line_items: list[LineItem] = Field(default_factory=list)
 
 

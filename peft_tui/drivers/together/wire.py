@@ -56,7 +56,6 @@ class Profile(CamelWire):
 class SupportedModel(CamelWire):
     id: str = ""
     name: Text = ""
-    display_name: Text = ""
     status: str = ""
     deployment_profiles: list[Profile] = Field(default_factory=list)
 
@@ -204,7 +203,6 @@ class DeploymentState(CamelWire):
     state: Text = ""
     message: Text = ""
     ready_replicas: int = 0
-    scheduled_replicas: int = 0
 
 
 class Deployment(CamelWire):
