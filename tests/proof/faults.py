@@ -16,6 +16,7 @@ import pytest
 
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.drivers import network
+from peft_tui.drivers.modal import connection, deployer, volumes
 from tests.proof.bench import Bench, bench
 from tests.proof.scenes import Scene
 
@@ -63,10 +64,19 @@ def _context() -> ssl.SSLContext:
 
 @contextmanager
 def short_timeouts() -> Iterator[None]:
-    """A hang costs a quarter of a real second instead of half a minute, and certificates are read once."""
+    """A hang costs seconds at most instead of a minute, and certificates are read once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(httpx._transports.default, "create_ssl_context", lambda *_, **__: _context())
         patch.setattr(network, "TIMEOUT", httpx.Timeout(0.25, connect=5.0))
+        # Whole seconds over gRPC: what the SDK does in one go is several calls.
+        for module, name, seconds in (
+            (connection, "OPEN_SECONDS", 2.0),
+            (connection, "CALL_SECONDS", 2.0),
+            (deployer, "BUILD_SECONDS", 5.0),
+            (deployer, "DEPLOY_SECONDS", 5.0),
+            (volumes, "STALL_SECONDS", 2.0),
+        ):
+            patch.setattr(module, name, seconds)
         yield
 
 

@@ -77,13 +77,14 @@ class Connection:
         *,
         safe: bool,
         urgency: Urgency | None = Urgency.NORMAL,
-        seconds: float = CALL_SECONDS,
+        seconds: float | None = None,
     ) -> AsyncIterator[Any]:
         """The open client, for one thing asked of it.
 
         Args:
             safe: repeating it can do no harm.
             urgency: None for what takes minutes and would keep a place from the others.
+            seconds: for all of it; None: as long as one call may take.
 
         Raises:
             PeftTuiError: and nothing else, whatever the SDK raised inside.
@@ -100,7 +101,7 @@ class Connection:
                 host.failed()
                 raise
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(CALL_SECONDS if seconds is None else seconds):
                     yield client
             except PeftTuiError:
                 raise
