@@ -9,6 +9,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,6 +41,7 @@ from peft_tui.ui.theme import ANSI, THEMES, ascii_only, choose_theme, is_theme, 
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.work import start_work
 
 FIRST_FRAME_SECONDS = 0.25
 """How long the first frame waits for the store."""
@@ -179,12 +181,12 @@ class PeftTui(Application):
             )
         if (mended := backend.store.mended) is not None:
             self._say_mended(mended)
-        self.run_worker(self._start(backend), group="start", exit_on_error=False)
+        start_work(self, partial(self._start, backend), group="start")
         if self._adapter is not None:
             home.open_wizard(self._adapter)
             self._watch_places(home)
         else:
-            self.run_worker(self._reopen(home, backend), group="places", exit_on_error=False)
+            start_work(self, partial(self._reopen, home, backend), group="places")
 
     async def _start(self, backend: Backend) -> None:
         try:
@@ -294,7 +296,7 @@ class PeftTui(Application):
 
     def _look_for_others(self) -> None:
         if self._backend is not None and not self._noticing:
-            self.run_worker(self._notice_others(self._backend), group="others", exit_on_error=False)
+            start_work(self, partial(self._notice_others, self._backend), group="others")
 
     async def _notice_others(self, backend: Backend) -> None:
         self._noticing = True
@@ -312,11 +314,11 @@ class PeftTui(Application):
         if self._driver is not None:
             self._driver.write(clipboard.sequence(text, os.environ))
         if os.environ.get("TMUX"):
-            self.run_worker(clipboard.to_tmux(text, os.environ), group="clipboard", exit_on_error=False)
+            start_work(self, partial(clipboard.to_tmux, text, os.environ), group="clipboard")
 
     def copy(self, text: str, what: str) -> None:
         """Into the clipboard, and say what can be said of that."""
-        self.run_worker(self._copy(text, what), group="clipboard", exit_on_error=False)
+        start_work(self, partial(self._copy, text, what), group="clipboard")
 
     async def _copy(self, text: str, what: str) -> None:
         self._clipboard = text = redact(text)

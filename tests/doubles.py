@@ -30,7 +30,7 @@ from peft_tui.drivers.protocol import Event, Outputs, RemoteDeployment, StepCont
 from peft_tui.store import Store
 
 NOON = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 """How long a fact may take on a busy machine."""
 
 

@@ -53,6 +53,8 @@ KEYS = {
 }
 ARROWS = {"up": "A", "down": "B", "right": "C", "left": "D", "end": "F", "home": "H"}
 MODIFIERS = {"shift": 1, "alt": 2, "ctrl": 4}
+PATIENCE_SECONDS = 60.0
+"""How long a fact may take on a busy machine."""
 KEY_PAUSE = 0.02
 """Seconds between two keys. Quicker than any hand; in one write, Textual lets letters overtake bound keys."""
 ESCAPE_PAUSE = 0.15
@@ -230,7 +232,7 @@ class Terminal:
         """One line of the screen, from 0; negative ones from the bottom."""
         return self.screen.display[number].rstrip()
 
-    async def sees(self, wanted: str | re.Pattern[str], timeout: float = 30.0) -> str:
+    async def sees(self, wanted: str | re.Pattern[str], timeout: float = PATIENCE_SECONDS) -> str:
         """Wait until the screen shows a text or matches a pattern; the screen then.
 
         Raises:
@@ -239,12 +241,12 @@ class Terminal:
         await self._until(lambda: _shows(self.text, wanted), f"never saw {_quoted(wanted)}", timeout)
         return self.text
 
-    async def gone(self, unwanted: str | re.Pattern[str], timeout: float = 30.0) -> str:
+    async def gone(self, unwanted: str | re.Pattern[str], timeout: float = PATIENCE_SECONDS) -> str:
         """Wait until the screen no longer shows a text; the screen then."""
         await self._until(lambda: not _shows(self.text, unwanted), f"still sees {_quoted(unwanted)}", timeout)
         return self.text
 
-    async def quiet(self, seconds: float = 0.1, timeout: float = 30.0) -> None:
+    async def quiet(self, seconds: float = 0.1, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until nothing was written for a while: the way to know that a frame is complete."""
         end = time.monotonic() + timeout
         while not self._closed:
@@ -341,7 +343,7 @@ class Terminal:
         """Whether the program has not ended yet."""
         return self.process.returncode is None
 
-    async def wait_exit(self, timeout: float = 30.0) -> int:
+    async def wait_exit(self, timeout: float = PATIENCE_SECONDS) -> int:
         """Wait until it ends and its last bytes are read; the status, negative for a signal."""
         try:
             status = await asyncio.wait_for(self.process.wait(), timeout)

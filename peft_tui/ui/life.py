@@ -25,6 +25,7 @@ from peft_tui.domain.status import Condition
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
+from peft_tui.ui.work import start_work
 
 if TYPE_CHECKING:
     from peft_tui.app import PeftTui
@@ -223,7 +224,7 @@ class LifeScreen(Screen[str | None]):
     def _begin(self, verb: Verb) -> None:
         # A second press while the first still asks would ask twice.
         if not any(worker.group == "life" and not worker.is_finished for worker in self.workers):
-            self.run_worker(self._carry_out(verb), group="life", exit_on_error=False)
+            start_work(self, partial(self._carry_out, verb), group="life")
 
     # From the key to the intent
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from peft_tui.domain.operation import OperationState
+from tests.doubles import PATIENCE_SECONDS
 from tests.life import at_platform, life
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def can_mount(directory: Path) -> bool:
     """A file system of one's own: not every machine lets its users have one."""
     words = [*MOUNT, "mount", "-t", "tmpfs", "none", str(directory)]
     try:
-        return subprocess.run(words, capture_output=True, timeout=10).returncode == 0
+        return subprocess.run(words, capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0
     except OSError:
         return False
 

@@ -19,7 +19,7 @@ facts: dict[str, Any] = {}
 BASE = "Qwen/Qwen3-8B"
 
 
-def until(condition, what, seconds=40.0):
+def until(condition, what, seconds=90.0):
     """Look again and again; the world runs faster than the clock on the wall."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:

@@ -132,10 +132,10 @@ class TestKeyring:
 import asyncio, time
 from peft_tui.credentials.ring import Ring
 class Hanging:
-    def set_password(self, *words): time.sleep(60)
+    def set_password(self, *words): time.sleep(600)
 print(asyncio.run(Ring(Hanging, seconds=0.05).check()))
 """
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
         assert "does not answer" in done.stdout and done.returncode == 0
 
 

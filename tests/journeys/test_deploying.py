@@ -144,7 +144,7 @@ async def test_the_embedded_sandbox_needs_nothing_and_dies_with_the_application(
         port = int(running["TOGETHER_BASE_URL"].split(":")[2].split("/")[0])
         term.kill()
         await term.wait_exit()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LONG):
         while await _listening(port):
             await asyncio.sleep(0.05)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.terminal import Terminal
 
-LONG = 40.0
+LONG = 90.0
 """Seconds that a busy machine may take for a whole deployment."""
 
 

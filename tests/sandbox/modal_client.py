@@ -18,6 +18,7 @@ from modal_proto import api_pb2 as pb
 
 from peft_tui.sandbox import Sandbox
 from peft_tui.sandbox.modal.state import PROXY_TOKEN
+from tests.doubles import until
 
 # The decorator of the package hides the module.
 sdk = importlib.import_module("modal.client")
@@ -114,6 +115,11 @@ class Modal:
     async def called(self) -> list[tuple[str, str, int]]:
         rows = (await self.http.get(f"{self.sb.url}/_sandbox/requests?platform=modal")).json()["requests"]
         return [(r["method"], r["path"], r["status"]) for r in rows]
+
+    async def has_heard(self, method: str, path: str) -> None:
+        """Wait until a call has come in, answered or not. Paths of the gRPC side are the names of calls."""
+        heard = self.sb.world.data.requests
+        await until(lambda: any((r.method, r.path) == (method, path) for r in heard), f"no {method} {path}")
 
     async def fault(self, **fault: Any) -> None:
         answer = await self.http.post(f"{self.sb.url}/_sandbox/faults", json={"platform": "modal", **fault})

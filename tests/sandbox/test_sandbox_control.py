@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import os
@@ -15,6 +14,7 @@ import httpx
 import pytest
 
 from peft_tui.sandbox import PortBusy, Sandbox, run_sandbox
+from tests.doubles import until
 
 P = "/v2/projects/proj_acme"
 ENDPOINTS = f"POST {P.replace('proj_acme', '*')}/endpoints"
@@ -85,8 +85,10 @@ async def test_a_reset_loses_the_answer_with_or_without_the_work(together, contr
 async def test_a_hanging_call_is_listed_without_a_status(together, control):
     await add(control, match=ENDPOINTS, action="hang")
     with pytest.raises(httpx.ReadTimeout):
-        await together.http.post(f"{P}/endpoints", json={"name": "x"}, timeout=0.2)
+        # It is not the connecting that takes too long.
+        await together.http.post(f"{P}/endpoints", json={"name": "x"}, timeout=httpx.Timeout(60, read=0.2))
     assert await names(together) == []
+    await until(lambda: any(r.method == "POST" for r in together.sb.world.data.requests))
     rows = (await control.get("/requests")).json()["requests"]
     assert next(r for r in rows if r["method"] == "POST")["status"] in (0, None)
 
@@ -222,11 +224,7 @@ async def test_the_world_survives_in_its_file(tmp_path):
             sb.clock.advance(500)
             now = sb.clock.now()
             before = (await http.get("/_sandbox/billing")).json()
-        for _ in range(100):
-            if state.exists():
-                break
-            await asyncio.sleep(0.01)
-        assert state.exists(), "it is written soon after a change, not only at the end"
+        await until(state.exists, "it is written soon after a change, not only at the end")
     assert state.stat().st_mode & 0o777 == 0o600
     async with run_sandbox(seed=99, state=state) as sb:
         assert sb.world.data.seed == 3
@@ -294,10 +292,10 @@ def test_the_program_says_when_it_is_ready_and_ends_with_its_parent():
     )
     assert whoami.json()["username"] == "acme"
     busy = program("--port", ready["url"].rpartition(":")[2])
-    assert busy.wait(20) == 1
+    assert busy.wait(60) == 1
     assert "already in use" in busy.stderr.read()
     busy.communicate()
-    out, err = child.communicate(timeout=20)  # closes its stdin
+    out, err = child.communicate(timeout=60)  # closes its stdin
     assert child.returncode == 0
     assert (out, err) == ("", "")
 
@@ -307,7 +305,7 @@ def test_the_program_exports_and_ends_on_a_signal():
     lines = [child.stdout.readline() for _ in range(7)]
     assert lines[0].startswith("export TOGETHER_BASE_URL=http://127.0.0.1:")
     child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=20)
+    child.communicate(timeout=60)
     assert child.returncode == 0
 
 

@@ -42,7 +42,7 @@ def test_nothing_of_grpc_is_loaded_before_somebody_connects():
 async def test_it_stops_at_once_with_and_without_open_connections():
     quiet = Sandbox(speed=0)
     await quiet.start()
-    await asyncio.wait_for(quiet.stop(), 2)
+    await asyncio.wait_for(quiet.stop(), 20)
     sandbox = Sandbox(speed=0)
     await sandbox.start()
     async with connected(sandbox) as m:
@@ -51,8 +51,8 @@ async def test_it_stops_at_once_with_and_without_open_connections():
         following = asyncio.create_task(
             m.stream("AppGetLogs", pb.AppGetLogsRequest(app_id=app.app_id, timeout=55))
         )
-        await asyncio.sleep(0.05)
-        await asyncio.wait_for(sandbox.stop(), 2)
+        await m.has_heard("RPC", "AppGetLogs")
+        await asyncio.wait_for(sandbox.stop(), 20)
         with pytest.raises(Exception):  # noqa: B017, PT011 - how the SDK says it is not ours to test
             await following
     with pytest.raises(ConnectionRefusedError):

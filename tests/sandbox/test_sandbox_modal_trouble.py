@@ -189,7 +189,7 @@ async def test_more_callers_than_it_takes_are_told_so(m):
     await m.deploy("bot", min_containers=1, max_containers=1, max_concurrency=1)
     m.sb.clock.advance(UP)
     url = await m.url()
-    m.sb.clock.set_speed(1)
+    m.sb.clock.set_speed(0.001)
     first = asyncio.create_task(m.chat(BASE, url))
     while not any(m.sb.world.in_flight.values()):
         await asyncio.sleep(0.005)
@@ -338,7 +338,7 @@ async def test_a_slow_web_function_sends_its_caller_to_fetch_the_answer(m):
     again = await m.http.post(location, headers=KEYS, json={})
     assert (again.status_code, again.text) == (400, "modal-http: bad redirect method")
     fetched = asyncio.create_task(m.http.get(location, headers=KEYS))
-    await asyncio.sleep(0.05)
+    await m.has_heard("GET", "/v1/chat/completions")
     m.sb.clock.advance(151)
     assert (await fetched).status_code == 303
     m.sb.clock.advance(200)

@@ -22,7 +22,7 @@ from peft_tui.store import Changes, Store
 from peft_tui.store import database as module
 from peft_tui.store.database import Database
 from peft_tui.store.migrations import MIGRATIONS
-from tests.doubles import NOON, deployment, intend, operation, until
+from tests.doubles import NOON, PATIENCE_SECONDS, deployment, intend, operation, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -172,7 +172,7 @@ async def main():
 asyncio.run(main())
 """
         words = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path), word]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS)
         assert done.stdout == "given up\n"
 
 
@@ -506,7 +506,7 @@ asyncio.run(main())
         first = asyncio.create_task(slow())
         await holding.wait()
         second = asyncio.create_task(add(other, "fast"))
-        assert await asyncio.wait_for(store.deployments.all(), 2) == []
+        assert await asyncio.wait_for(store.deployments.all(), PATIENCE_SECONDS) == []
         assert not second.done()
         go_on.set()
         await asyncio.gather(first, second)

@@ -65,7 +65,7 @@ async def test_one_whose_machine_may_run_is_not_said_to_cost_nothing(tmp_path: P
 
 async def test_try_again_opens_the_wizard_on_its_answers_with_what_went_wrong(tmp_path: Path) -> None:
     async with at_home(tmp_path, half_made) as at:
-        assert "R try again" in at.footer
+        await at.until(lambda: "R try again" in at.footer)
         await at.press("R")
         await at.sees("3 Configuration ●", "✖ It failed: Together AI refused: no room in mars-1", "mars-1")
         await at.press("escape")
@@ -78,7 +78,7 @@ async def test_what_serves_cannot_be_tried_again(tmp_path: Path) -> None:
         await listed(store, "together")
 
     async with at_home(tmp_path, active) as at:
-        assert "try again" not in at.footer
+        await at.until(lambda: "u update" in at.footer and "try again" not in at.footer)
         await at.press("R")
         await at.sees("It has not failed: update it.")
 

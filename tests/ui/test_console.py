@@ -121,7 +121,7 @@ async def test_esc_closes_the_connection_then_goes_back_and_the_prompt_stays(
         await at.press("escape")
         await at.sees("Cancelled: the connection is closed")
         assert (endpoints.open, endpoints.closed_early) == (0, 1)
-        assert at.shows("Half an")
+        await at.sees("Half an")
         await at.sees("◼")
         await at.press("escape")
         await at.sees("NAME", "PLATFORM")
@@ -297,7 +297,7 @@ async def test_where_only_one_is_served_it_is_said(tmp_path: Path) -> None:
         await at.until(lambda: screen._target is ALONE)
         await at.press("ctrl+g")
         await at.sees("Only one of adapter and base is served here")
-        assert "is it applied" not in at.footer
+        await at.until(lambda: "is it applied" not in at.footer)
         assert endpoints.asked == []
 
 

@@ -114,8 +114,8 @@ async def test_no_screen_hands_an_attack_on_to_the_terminal(tmp_path: Path) -> N
             term.press(*keys)
             try:
                 if keys == (CLOSE,):
-                    await term.gone(re.compile(WALK[walked - 1][1], re.S), timeout=30)
-                await term.sees(re.compile(wanted, re.S), timeout=30)
+                    await term.gone(re.compile(WALK[walked - 1][1], re.S))
+                await term.sees(re.compile(wanted, re.S))
             except AssertionError as error:
                 raise AssertionError(f"after step {walked}, {keys}: {error}") from None
             await term.quiet(0.03)

@@ -29,7 +29,8 @@ async def test_own_keys_do_what_they_are_given_to(tmp_path: Path) -> None:
     async with drive(app_with(tmp_path, keymap=keymap)) as at:
         await home(at)
         await at.press("question_mark", "f")
-        assert at.shows("7 deployments") and not at.shows("status:active")
+        await at.sees("7 deployments")
+        assert not at.shows("status:active")
         await at.press("ctrl+f")
         await at.sees("status:active")
         await at.press("h")

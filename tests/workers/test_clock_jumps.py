@@ -11,6 +11,7 @@ import pytest
 
 from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_STOPPED, OperationState
 from peft_tui.domain.status import Status
+from tests.doubles import PATIENCE_SECONDS
 from tests.life import Life, SandboxClock, at_platform, life
 
 
@@ -91,7 +92,7 @@ async def until_step(lived: Life, deployment_id: str, key: str) -> None:
     """Work, without a look at the platform, until the newest operation has come to `key`; then drop it."""
     running = asyncio.create_task(lived.runner.run())
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await at_step(lived, deployment_id, key):
                 await asyncio.sleep(0.005)
     finally:

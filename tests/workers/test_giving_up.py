@@ -25,6 +25,7 @@ from peft_tui.store import Store
 from peft_tui.workers.operations import OperationRunner
 from tests.doubles import (
     NOON,
+    PATIENCE_SECONDS,
     PLATFORM,
     Lost,
     ScriptedDriver,
@@ -78,7 +79,7 @@ class Bench:
             await asyncio.gather(runner, return_exceptions=True)
 
     async def until_ended(self, one: Operation) -> Operation:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (found := await self.read(one)).state.ended:
                 await asyncio.sleep(0)
         return found
@@ -113,7 +114,7 @@ async def test_what_was_sent_and_not_answered_is_looked_up_and_then_stopped(benc
     bench.driver.outputs = lambda step, context: {**outputs(step, context), "remote_id": "id-1"}  # type: ignore[method-assign]
     await bench.asked()
     async with bench.running():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await bench.read(bench.stop)).steps[0].state is not StepState.DONE:
                 await asyncio.sleep(0)
         assert bench.sent() == ["find machine", "act stop"]
@@ -161,7 +162,7 @@ async def test_a_request_that_is_out_is_awaited_and_nothing_follows_it(bench: Be
 
     bench.driver.will("machine", held)
     async with bench.running():
-        await asyncio.wait_for(out.wait(), 20)
+        await asyncio.wait_for(out.wait(), PATIENCE_SECONDS)
         await bench.asked(OperationKind.DELETE)
         for _ in range(50):
             await bench.store.database.one("SELECT 1")
@@ -208,7 +209,7 @@ async def test_of_one_deployment_one_operation_is_carried_out_at_a_time(bench: B
     async with bench.store.database.transaction() as transaction:
         await bench.store.operations.insert(transaction, after)
     async with bench.running():
-        await asyncio.wait_for(out.wait(), 20)
+        await asyncio.wait_for(out.wait(), PATIENCE_SECONDS)
         for _ in range(50):
             await bench.store.database.one("SELECT 1")
         row = await bench.store.deployments.get(bench.wanted.id)
@@ -230,7 +231,7 @@ async def test_a_platform_that_denies_what_it_then_lists_is_asked_again(bench: B
     await bench.asked(OperationKind.STOP)
     await see(bench.store, bench.wanted.id, seen(Status.ACTIVE, NOON), remote_id="id-1")
     async with bench.running():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while bench.driver.calls.count("act stop") < 2:
                 bench.clock._elapsed += 5
                 await see(bench.store, bench.wanted.id, seen(Status.ACTIVE, bench.clock.now()))
@@ -273,7 +274,7 @@ async def test_what_a_stop_writes_down_is_finished_before_the_delete(bench: Benc
     async with bench.store.database.transaction() as transaction:
         await bench.store.operations.insert(transaction, stop)
     async with bench.running():
-        await asyncio.wait_for(out.wait(), 20)
+        await asyncio.wait_for(out.wait(), PATIENCE_SECONDS)
         async with bench.store.database.transaction() as transaction:
             await bench.store.operations.give_up(transaction, stop, "for the delete")
             await bench.store.operations.insert(transaction, bench.stop)
@@ -292,7 +293,7 @@ async def test_a_stop_that_is_never_read_back_gives_way_to_the_delete(bench: Ben
     waiting = bench.stop
     await see(bench.store, bench.wanted.id, seen(Status.ACTIVE, NOON), remote_id="id-1")
     async with bench.running():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await bench.read(waiting)).steps[1].state is not StepState.SENT:
                 await asyncio.sleep(0)
         steps = planned(DELETE)

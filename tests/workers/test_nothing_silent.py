@@ -17,9 +17,9 @@ from peft_tui.services.lookups import Question, Topic
 from peft_tui.store.operations import Operations
 from peft_tui.workers.duty import Duty
 from peft_tui.workers.refresh import Refresh
+from tests.doubles import PATIENCE_SECONDS
 from tests.life import Life, SandboxClock, at_platform, life
 
-PATIENCE_SECONDS = 20.0
 KEYS = ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL")
 
 

@@ -14,6 +14,7 @@ from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.opaque import OpaqueScreen
+from peft_tui.ui.work import start_work
 
 KEYS = {
     "url": "y",
@@ -63,7 +64,7 @@ class CopyScreen(OpaqueScreen[Copy | None]):
         title.show([(Cell("Copy", "strong"), Cell("   its key, or enter · esc closes · never a key", "dim"))])
         self._draw()
         self._table.focus()
-        self.run_worker(self._find(), group="more", exit_on_error=False)
+        start_work(self, self._find, group="more")
 
     async def _find(self) -> None:
         self._copies |= {copy.kind: copy for copy in await self._more()}

@@ -16,6 +16,7 @@ from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.work import start_work
 
 TAIL_BYTES = 128 * 1024
 _TONES = {"ERROR": "bad", "CRITICAL": "bad", "WARNING": "warn", "DEBUG": "dim"}
@@ -60,7 +61,7 @@ class LogScreen(Screen[None]):
         self.dismiss(None)
 
     def action_read(self) -> None:
-        self.run_worker(self._read(), group="log", exit_on_error=False)
+        start_work(self, self._read, group="log")
 
     async def _read(self) -> None:
         self._text = await asyncio.to_thread(tail, self._path)

@@ -25,7 +25,7 @@ from peft_tui.drivers.answers import Limits
 from peft_tui.drivers.dialects import openai, speaker
 from peft_tui.drivers.network import Network
 from peft_tui.drivers.streaming import Channel
-from tests.doubles import VirtualClock
+from tests.doubles import PATIENCE_SECONDS, VirtualClock
 from tests.raw_server import HANG, Reply, events, raw_server, sse, whole
 from tests.spoken import KEY, Spoken, ask, channel, target
 
@@ -175,7 +175,7 @@ async def test_silence_in_the_middle_ends_at_the_limit_and_closes_the_connection
         spoken = await ask(aim, limits=Limits(idle_seconds=0.05))
         assert isinstance(spoken.failure, TimedOut)
         assert spoken.text == "Hel"
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)
 
 
 async def test_silence_from_the_beginning_ends_at_its_own_limit() -> None:
@@ -323,7 +323,7 @@ async def test_who_stops_listening_hangs_up() -> None:
                 async for event in arriving:
                     if isinstance(event, TextPiece):
                         break
-            await asyncio.wait_for(server.hung_up.wait(), 5)
+            await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("when", ["before the head", "in the middle"])
@@ -332,13 +332,13 @@ async def test_a_cancelled_task_hangs_up(when: str) -> None:
     async with raw_server(hanging) as server:
         aim = target(Dialect.OPENAI_CHAT, f"{server.url}/v1")
         asking = asyncio.create_task(ask(aim))
-        await asyncio.wait_for(server.answering.wait(), 5)
+        await asyncio.wait_for(server.answering.wait(), PATIENCE_SECONDS)
         if when == "in the middle":
             await asyncio.sleep(0.01)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)
 
 
 def test_the_body_says_what_was_asked_for_and_nothing_else() -> None:
@@ -427,4 +427,4 @@ async def test_a_server_that_keeps_talking_after_the_end_is_hung_up_on(
     async with raw_server(sse(events(chunk("Hello", "stop"), "[DONE]"), HANG)) as server:
         spoken = await ask(target(Dialect.OPENAI_CHAT, f"{server.url}/v1"))
         assert spoken.finished.reason == "stop"
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)

@@ -11,6 +11,7 @@ import pytest
 from peft_tui.domain.errors import ConnectionFailed, PlatformFailed, TimedOut
 from peft_tui.domain.inference import Dialect, InferenceTarget, PromptRequest, TextPiece, Usage
 from peft_tui.drivers.dialects import replicate, speaker
+from tests.doubles import PATIENCE_SECONDS
 from tests.raw_server import HANG, RawServer, Reply, raw_server, sse, whole
 from tests.spoken import KEY, Spoken, ask, channel, target
 
@@ -188,7 +189,7 @@ async def test_who_stops_listening_cancels_the_prediction(until: str) -> None:
                 listening.cancel()
             with suppress(asyncio.CancelledError):
                 await listening
-            await asyncio.wait_for(server.hung_up.wait(), 5)
+            await asyncio.wait_for(server.hung_up.wait(), PATIENCE_SECONDS)
         last = server.received[-1]
         assert (last.method, last.path) == ("POST", "/v1/predictions/p1/cancel")
 

@@ -17,6 +17,7 @@ from peft_tui.ui.screens.console.parameters import Small
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line
 from peft_tui.ui.widgets.live_table import Cell, LiveTable
+from peft_tui.ui.work import start_work
 
 if TYPE_CHECKING:
     from peft_tui.store.requests import Requests
@@ -69,7 +70,7 @@ class HistoryPanel(Vertical):
         """Soon; what comes meanwhile is read in the same go."""
         self._unread = True
         if not self._reading:
-            self.run_worker(self._read(), group="history", exit_on_error=False)
+            start_work(self, self._read, group="history")
 
     async def _read(self) -> None:
         self._reading = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -29,6 +30,7 @@ from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.work import start_work
 
 DRAW_SECONDS = 0.25
 FIELDS = (
@@ -163,7 +165,7 @@ class LoadScreen(Screen[None]):
         self._run, self._under_way = load_report.LoadRun(plan), True
         self._drawing.resume()
         self.refresh_bindings()
-        self.run_worker(self._carry_out(self._run), group="load", exit_on_error=False)
+        start_work(self, partial(self._carry_out, self._run), group="load")
 
     async def _carry_out(self, running: load_report.LoadRun) -> None:
         try:
@@ -217,7 +219,7 @@ class LoadScreen(Screen[None]):
             else:
                 self.notify(f"Written: {clean_line(Path.cwd() / stem)}.csv and .json", markup=False)
 
-        self.run_worker(export(), group="export", exit_on_error=False)
+        start_work(self, export, group="export")
 
     # Drawing
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -48,6 +49,7 @@ from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.work import start_work
 
 STANDARD = ("Who are you?", "Explain in two sentences what you were trained for.", "Say hello.")
 """Asked of base and adapter besides the prompt at hand."""
@@ -120,13 +122,13 @@ class ConsoleScreen(Screen[None]):
     def on_mount(self) -> None:
         self._answer.flowing.ascii_only = self._past.table.ascii_only = self.app.ascii_only
         self.app.notices.changed.subscribe(self, self._store_changed)
-        self.run_worker(self._take_up_draft(), group="draft", exit_on_error=False)
+        start_work(self, self._take_up_draft, group="draft")
         self._ask_how()
 
     # Whom
 
     def _ask_how(self) -> None:
-        self.run_worker(self._find_target(), group="target", exclusive=True, exit_on_error=False)
+        start_work(self, self._find_target, group="target", exclusive=True)
 
     async def _find_target(self) -> None:
         before = self._target
@@ -146,7 +148,7 @@ class ConsoleScreen(Screen[None]):
 
     def _store_changed(self, changes: Changes) -> None:
         if self._deployment.id in changes.deployments:
-            self.run_worker(self._read_deployment(), group="deployment", exclusive=True, exit_on_error=False)
+            start_work(self, self._read_deployment, group="deployment", exclusive=True)
         if self._deployment.id in changes.requests:
             self._past.read()
 
@@ -184,7 +186,7 @@ class ConsoleScreen(Screen[None]):
             self._begin("waiting")
             model = self._parameters.model(self._target)
             question = Question(self._deployment, self._target, model, request)
-            self.run_worker(self._ask(question), group="ask", exit_on_error=False)
+            start_work(self, partial(self._ask, question), group="ask")
 
     def _begin(self, word: str) -> None:
         self._answer.begin(word)
@@ -257,7 +259,7 @@ class ConsoleScreen(Screen[None]):
         own = (request.prompt,) if request.prompt.strip() else ()
         asked = [replace(request, prompt=prompt) for prompt in dict.fromkeys((*own, *STANDARD))][:3]
         self._begin("comparing")
-        self.run_worker(self._compare(target, asked), group="ask", exit_on_error=False)
+        start_work(self, partial(self._compare, target, asked), group="ask")
 
     async def _compare(self, target: InferenceTarget, asked: list[PromptRequest]) -> None:
         try:
@@ -342,7 +344,7 @@ class ConsoleScreen(Screen[None]):
     def action_confirm(self) -> None:
         doomed, self._doomed = self._doomed, None
         if doomed is not None:
-            self.run_worker(self._forget(doomed), group="forget", exit_on_error=False)
+            start_work(self, partial(self._forget, doomed), group="forget")
 
     async def _forget(self, doomed: Exchange) -> None:
         await self._backend.store.requests.forget([doomed.id])
@@ -418,20 +420,20 @@ class ConsoleScreen(Screen[None]):
         """What is shown, in the person's pager."""
         text = redact(self._answer.text)
         if text:
-            self.run_worker(self._outside(paged(self.app, text)), group="outside", exit_on_error=False)
+            start_work(self, partial(self._outside, partial(paged, self.app, text)), group="outside")
         else:
             self._say("There is nothing to read yet.", "warn")
 
     def action_edit(self) -> None:
         """The prompt, in the person's editor."""
-        self.run_worker(self._outside(self._edit()), group="outside", exit_on_error=False)
+        start_work(self, partial(self._outside, self._edit), group="outside")
 
     async def _edit(self) -> None:
         self._prompt.put(await edited(self.app, self._prompt.text))
 
-    async def _outside(self, work: Coroutine[None, None, None]) -> None:
+    async def _outside(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except ConfigurationInvalid as error:
             self._say(clean_line(f"{error.message} {error.hint}", 300), "bad")
 

@@ -34,6 +34,7 @@ from peft_tui.ui.widgets.lines import Line, Lines, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.operations import Rates
 from peft_tui.ui.widgets.palette import ActionCommands
+from peft_tui.ui.work import start_work
 
 TICK_SECONDS = 5.0
 LOOK_SECONDS = 10.0
@@ -117,7 +118,7 @@ class DeploymentScreen(LifeScreen):
     def _read_again(self) -> None:
         self._stale = True
         if not self._reading:
-            self.run_worker(self._read(), group="read", exit_on_error=False)
+            start_work(self, self._read, group="read")
 
     async def _read(self) -> None:
         """Until nothing changed meanwhile; one run at a time."""

@@ -12,6 +12,7 @@ from peft_tui.store.deployments import HistoryLine
 from peft_tui.ui.widgets.detail import Subject, folded, whole
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.operations import Rates
+from peft_tui.ui.work import start_work
 
 MOST_KEPT = 200
 """Histories that are kept at once."""
@@ -50,7 +51,7 @@ class DetailPane(Lines):
             self._draw()
         elif not self._reading:
             self._reading = True
-            self.run_worker(self._read(), group="history", exit_on_error=False)
+            start_work(self, self._read, group="history")
 
     def to_top(self) -> None:
         """Another row: its first lines first."""

@@ -43,6 +43,7 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import LiveTable
 from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
+from peft_tui.ui.work import start_work
 
 TICK_SECONDS = 5.0
 FIGURES_SECONDS = 30.0
@@ -164,7 +165,7 @@ class DeploymentsScreen(LifeScreen):
         if changes.requests:
             self._want_figures(changes.requests)
         if not self._reading and (self._unread or self._unread_health):
-            self.run_worker(self._read(), group="read", exit_on_error=False)
+            start_work(self, self._read, group="read")
 
     async def _read(self) -> None:
         """Read what changed until nothing is unread; one run at a time."""
@@ -209,7 +210,7 @@ class DeploymentsScreen(LifeScreen):
         elif self._brief_wanted is not None:
             self._brief_wanted |= ids
         if self._loaded and not self._briefing:
-            self.run_worker(self._read_figures(), group="figures", exit_on_error=False)
+            start_work(self, self._read_figures, group="figures")
 
     async def _read_figures(self) -> None:
         """Put the figures into the rows that they change."""

@@ -27,6 +27,7 @@ from peft_tui.ui.widgets.detail import clock_words, error_lines
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines, clipped
 from peft_tui.ui.widgets.live_table import LiveTable
+from peft_tui.ui.work import start_work
 
 COLUMNS = (
     Column("version", "VERSION", 8),
@@ -86,7 +87,7 @@ class VersionsScreen(Screen[int | None]):
     def _store_changed(self, changes: Changes) -> None:
         asked = (self._question.platform, self._question.topic.value, self._question.subject)
         if asked in changes.catalog:
-            self.run_worker(self._read(), group="read", exclusive=True, exit_on_error=False)
+            start_work(self, self._read, group="read", exclusive=True)
 
     async def _read(self) -> None:
         answer = await self._backend.lookups.answer(self._question)

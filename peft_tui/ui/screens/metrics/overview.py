@@ -30,6 +30,7 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands
+from peft_tui.ui.work import start_work
 
 PERIOD_SECONDS = 30.0
 COUNTING_SECONDS = 1.0
@@ -148,7 +149,7 @@ class OverviewScreen(Screen[None]):
         """Read again, soon; never twice at once."""
         self._unread = True
         if not self._reading:
-            self.run_worker(self._read(), group="read", exit_on_error=False)
+            start_work(self, self._read, group="read")
 
     async def _read(self) -> None:
         self._reading = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -34,6 +35,7 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
+from peft_tui.ui.work import start_work
 
 PERIOD_SECONDS = 30.0
 COUNTING_SECONDS = 1.0
@@ -144,7 +146,7 @@ class MetricsScreen(Screen[None]):
         """Read again, soon; once more when something came meanwhile, never twice at once."""
         self._unread = True
         if not self._reading:
-            self.run_worker(self._read(), group="read", exit_on_error=False)
+            start_work(self, self._read, group="read")
 
     async def _read(self) -> None:
         self._reading = True
@@ -334,7 +336,7 @@ class MetricsScreen(Screen[None]):
 
     def _export(self, kind: str | None) -> None:
         if kind is not None and self._course is not None:
-            self.run_worker(self._write(kind, self._course), group="export", exit_on_error=False)
+            start_work(self, partial(self._write, kind, self._course), group="export")
 
     async def _write(self, kind: str, course: Course) -> None:
         from peft_tui.services import export

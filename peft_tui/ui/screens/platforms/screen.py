@@ -35,6 +35,7 @@ from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
 from peft_tui.ui.widgets.pick_list import Pick, PickList
+from peft_tui.ui.work import start_work
 
 AGES_SECONDS = 30.0
 MARKS = {"bad": "✖", "warn": "!", "good": "✓"}
@@ -320,7 +321,7 @@ class PlatformsScreen(Screen[None]):
                 self._tell(clean_line(f"{error.message} {error.hint}".strip(), 400), "bad")
                 self._draw()
 
-        self.run_worker(work(), group="credentials", exit_on_error=False)
+        start_work(self, work, group="credentials")
 
     # Children and places
 

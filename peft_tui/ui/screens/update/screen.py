@@ -35,6 +35,7 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
+from peft_tui.ui.work import start_work
 
 
 class UpdateScreen(Screen[Mapping[str, str] | None]):
@@ -108,11 +109,11 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
     def _want(self, *, again: bool = False) -> None:
         asked = [q for q in self._work.questions() if self._work.answers.ask(q, again=again)]
         if asked:
-            self.run_worker(self._read(), group="answers", exit_on_error=False)
+            start_work(self, self._read, group="answers")
 
     def _changed_below(self, changes: Changes) -> None:
         if self._work.answers.concerned(changes.catalog):
-            self.run_worker(self._read(), group="answers", exit_on_error=False)
+            start_work(self, self._read, group="answers")
 
     async def _read(self) -> None:
         for question in self._work.questions():
@@ -161,7 +162,7 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
         if problem := self._work.problem:
             self._foot.say(problem, "bad")
         elif not any(worker.group == "apply" and not worker.is_finished for worker in self.workers):
-            self.run_worker(self._apply(), group="apply", exit_on_error=False)
+            start_work(self, self._apply, group="apply")
 
     async def _apply(self) -> None:
         changes = self._work.changes

@@ -20,6 +20,7 @@ from peft_tui.ui.widgets.lines import Line
 from peft_tui.ui.widgets.live_table import Cell, fit_text
 from peft_tui.ui.widgets.opaque import OpaqueScreen
 from peft_tui.ui.widgets.pick_list import Pick, PickList
+from peft_tui.ui.work import start_work
 
 CONFIG = "adapter_config.json"
 MOST = 1000
@@ -79,7 +80,7 @@ class DirectoryPicker(OpaqueScreen[str | None]):
         self._show(self._path, "")
 
     def _show(self, path: str, came_from: str) -> None:
-        self.run_worker(self._load(path, came_from), group="listing", exclusive=True, exit_on_error=False)
+        start_work(self, partial(self._load, path, came_from), group="listing", exclusive=True)
 
     async def _load(self, path: str, came_from: str) -> None:
         # A disk may be at the other end of a network.

@@ -26,6 +26,7 @@ from peft_tui.ui.widgets.fields import FieldRow, TextField
 from peft_tui.ui.widgets.lines import Line, marked, shortened
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.pick_list import Pick, PickList
+from peft_tui.ui.work import start_work
 
 DEBOUNCE_S = 0.3
 _KINDS = tuple(SourceKind)
@@ -148,7 +149,7 @@ class ModelPage(Page):
 
     def _check_name(self) -> None:
         self._show_name()
-        self.run_worker(self._look_name_up(), group="name", exclusive=True, exit_on_error=False)
+        start_work(self, self._look_name_up, group="name", exclusive=True)
 
     async def _look_name_up(self) -> None:
         name = typed_name(self.draft)
@@ -166,7 +167,7 @@ class ModelPage(Page):
 
     def _derive_name(self) -> None:
         if not self.draft.name_is_typed:
-            self.run_worker(self._derive(), group="derive", exclusive=True, exit_on_error=False)
+            start_work(self, self._derive, group="derive", exclusive=True)
 
     async def _derive(self) -> None:
         source, rule = self.draft.source, self.work.offers.name_rule

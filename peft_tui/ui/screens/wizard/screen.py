@@ -8,6 +8,7 @@ done → Page.Done → why_not? → next page … Deploy → DeploymentService.d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import ClassVar
 
 from textual import on
@@ -39,6 +40,7 @@ from peft_tui.ui.screens.wizard.review_page import ReviewPage
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.fields import ActionLine
 from peft_tui.ui.widgets.keys import KeyBar
+from peft_tui.ui.work import start_work
 
 PAGES: tuple[type[Page], ...] = (PlatformPage, ModelPage, ConfigurationPage, ReviewPage)
 AGES_S = 30
@@ -220,7 +222,7 @@ class WizardScreen(Screen[Deployment | None]):
                 self._show_frame()
                 self.call_after_refresh(self._show_help)
 
-        self.run_worker(read(), group="answers", exit_on_error=False)
+        start_work(self, read, group="answers")
 
     def _age(self) -> None:
         self._page.answers_came()
@@ -306,7 +308,7 @@ class WizardScreen(Screen[Deployment | None]):
             return
         self._deploying = True
         self._foot.say("Writing it down…")
-        self.run_worker(self._deploy(self._page), group="deploy", exit_on_error=False)
+        start_work(self, partial(self._deploy, self._page), group="deploy")
 
     async def _deploy(self, page: ReviewPage) -> None:
         try:
