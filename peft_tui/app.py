@@ -274,7 +274,7 @@ class PeftTui(Application):
                 top = above
         finally:
             self._watch_places(home)
-        if places:
+        if places or self.screen is not home:
             self._keep_places()
 
     def _watch_places(self, home: DeploymentsScreen) -> None:

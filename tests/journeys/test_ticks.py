@@ -34,7 +34,7 @@ async def tick(servers: Servers, term: Terminal) -> tuple[int, Counter[str]]:
 
 
 async def change(servers: Servers, term: Terminal) -> int:
-    """The bytes that are written when somebody stops the selected deployment; the next one is selected then."""
+    """The bytes that are written when somebody stops the selected one; the next one is selected then."""
     # The first line of the details names the selected row in full.
     selected = re.search(r"^ (\S+)  ● active", term.text, re.MULTILINE)
     assert selected is not None

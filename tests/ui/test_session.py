@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,28 @@ async def test_figures_open_again_over_their_range(tmp_path: Path) -> None:
     async with opened(tmp_path) as at:
         await at.until(lambda: getattr(at.app.screen, "_range", "") == "7d")
         await at.sees("support-bot")
+
+
+async def test_a_key_that_is_quicker_than_the_store_is_kept_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # BUG: what was opened before it was known how it was left stood open no more at the next start.
+    read, may_go_on = ViewKeeper.read, asyncio.Event()
+
+    async def slow(keeper: ViewKeeper) -> dict[str, Any]:
+        if keeper._name == "places":
+            await may_go_on.wait()
+        return await read(keeper)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ViewKeeper, "read", slow)
+        async with opened(tmp_path, populated) as at:
+            await at.press("m")
+            await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
+            may_go_on.set()
+            await at.until(lambda: at.app._home is not None)  # type: ignore[attr-defined]
+    async with opened(tmp_path) as at:
+        await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
 
 
 async def test_what_is_gone_meanwhile_does_not_open(tmp_path: Path) -> None:
