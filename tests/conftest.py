@@ -20,6 +20,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from peft_tui.store import Store
 from tests.doubles import VirtualClock
+from tests.settling import told_by_what_is_to_be_done
 
 FOREIGN = (
     "TOGETHER_",
@@ -127,6 +128,13 @@ def one_tls_context() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (httpx, httpx._transports.default):
             patch.setattr(module, "create_ssl_context", create)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def settling() -> Iterator[None]:
+    """A pilot goes on when the screen has settled, however busy the machine is."""
+    with told_by_what_is_to_be_done():
         yield
 
 
