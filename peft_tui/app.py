@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.driver import Driver
 from textual.events import DescendantFocus
 from textual.filter import LineFilter
@@ -43,6 +45,7 @@ from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.work import start_work
 
+log = logging.getLogger(__name__)
 FIRST_FRAME_SECONDS = 0.25
 """How long the first frame waits for the store."""
 LAST_LINE = LastLine()
@@ -331,6 +334,13 @@ class PeftTui(Application):
         from peft_tui.ui.picture import without_secrets
 
         return without_secrets(super().export_screenshot(title=title, simplify=simplify))
+
+    def _handle_exception(self, error: Exception) -> None:
+        if self._exit and isinstance(error, NoMatches):
+            # A screen that was being opened when the application was left has no children to be found.
+            log.info("a screen was not opened any more: %s", error)
+            return
+        super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         """Textual would print the traceback with the values of all variables, keys among them."""

@@ -1,7 +1,7 @@
 """When a screen has settled: nothing of it is still to be done.
 
-Textual's pilot takes a process that uses no processor for one that has nothing to do. On a busy machine that is
-a process that does not get to run, and what is asserted then is a screen that is still being made.
+Textual's pilot takes a process that uses no processor for one that has nothing to do. On a busy machine that
+is a process that does not get to run, and what is asserted then is a screen that is still being made.
 """
 
 from __future__ import annotations
