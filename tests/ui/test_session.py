@@ -17,7 +17,7 @@ from peft_tui.backend import Backend
 from peft_tui.domain.adapter import SourceKind
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.store import Store
-from peft_tui.ui import places
+from peft_tui.ui import reopening
 from peft_tui.ui.filter import Filter
 from peft_tui.ui.screens.deployment import DeploymentScreen
 from peft_tui.ui.screens.metrics import MetricsScreen
@@ -144,7 +144,7 @@ async def test_where_one_is_goes_on_being_kept_when_nothing_could_be_reopened(
         await at.press("m")
         await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
     with monkeypatch.context() as broken:
-        broken.setattr(places, "_MAKERS", {"metrics": crash})
+        broken.setattr(reopening, "_MAKERS", {"metrics": crash})
         async with opened(tmp_path) as at:
             await at.sees("Internal error: ZeroDivisionError")
             await at.press("enter")
