@@ -10,6 +10,7 @@ from aiohttp import web
 
 from peft_tui.sandbox.modal import life, vllm
 from peft_tui.sandbox.modal.engine import engine_of
+from peft_tui.sandbox.modal.inside import Inside, TakesLonger
 from peft_tui.sandbox.modal.state import (
     STOPPED,
     WORKSPACE_IDS,
@@ -165,7 +166,7 @@ async def _serve(
     world = target.world
     definition = world.modal.definitions[container.definition_id]
     engine = engine_of(world.modal, definition)
-    inside = vllm.Inside(
+    inside = Inside(
         world, target.app, target.function, definition, container, engine, request, deadline, generated
     )
     world.in_flight[container.id] += 1
@@ -207,7 +208,7 @@ async def _web_function(target: Target, request: web.Request) -> web.StreamRespo
             target, container, request, call.method, path, call.body.encode(),
             deadline=deadline, generated=call.ready_at > 0 or container.ended_at is not None,
         )  # fmt: skip
-    except vllm.TakesLonger as longer:
+    except TakesLonger as longer:
         call.ready_at = longer.until
         await world.clock.sleep_until(deadline)
         return _see_other(target, request, call)
