@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from peft_tui.credentials.index import Place
 from peft_tui.credentials.secret import Secret
-from peft_tui.credentials.vault import Place, Rung, Vault
+from peft_tui.credentials.vault import Rung, Vault
 from peft_tui.domain.errors import AuthenticationFailed
 
 if TYPE_CHECKING:

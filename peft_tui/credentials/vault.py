@@ -8,31 +8,16 @@ must be known.
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from peft_tui.credentials.index import Index, IndexFile, Place
 from peft_tui.credentials.ring import Ring, RingFailed
 from peft_tui.credentials.sealed import FILE, SealedFile
 from peft_tui.credentials.secret import Secret
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError
-from peft_tui.paths import private_dir, replace_file
-
-INDEX = "credentials.json"
-
-
-class Place(StrEnum):
-    """Where a secret is."""
-
-    ENVIRONMENT = "environment"
-    KEYRING = "keyring"
-    FILE = "encrypted file"
-    SESSION = "this session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +46,12 @@ class Vault:
         cost: int | None = None,
     ) -> None:
         """Without a directory nothing is kept beyond this session, and nothing is looked at."""
-        self._directory = directory
+        self._kept_at = IndexFile(directory) if directory is not None else None
         self._ring = (ring or Ring()) if directory is not None else None
         self._file = SealedFile(directory / FILE, cost) if directory is not None else None
         self._passphrase = passphrase
         self._wrong = "the encrypted file is locked"
-        self._index: dict[str, tuple[Place, ...]] = {}
+        self._index: Index = {}
         self._known: dict[str, tuple[Secret, Place]] = {}
         self._troubles: dict[str, str] = {}
         self._changing = asyncio.Lock()
@@ -74,7 +59,7 @@ class Vault:
         """The index as it was when it was last read or written from here."""
         self.fault = ""
         """Why the index cannot be read; empty where it can."""
-        self.settled = directory is None or not (directory / INDEX).exists()
+        self.settled = self._kept_at is None or not self._kept_at.exists
         """Whether `load` is done: before that, what is missing may merely not have been read."""
 
     # Reading
@@ -83,8 +68,8 @@ class Vault:
         """Read what is kept for the platforms. What cannot be read now has its `trouble`."""
         async with self._changing:
             self.fault = ""
-            if self._directory is not None:
-                self._read_at = self._signature()
+            if self._kept_at is not None:
+                self._read_at = self._kept_at.signature()
             try:
                 self._index = await asyncio.to_thread(self._read_index)
                 # What was deleted elsewhere, and what is read only when it is wanted, may be another now.
@@ -101,7 +86,8 @@ class Vault:
 
     async def reload(self) -> tuple[str, ...]:
         """Read again what another process put or deleted since; the names whose value is another one now."""
-        if self._directory is None or not self.settled or self._signature() == self._read_at:
+        kept_at = self._kept_at
+        if kept_at is None or not self.settled or kept_at.signature() == self._read_at:
             return ()
         before = {name: secret.reveal() for name, (secret, _) in self._known.items()}
         await self.load()
@@ -132,7 +118,7 @@ class Vault:
         Raises:
             AuthenticationFailed: it is kept, and cannot be read now.
         """
-        if name not in self._known and self._directory is not None:
+        if name not in self._known and self._kept_at is not None:
             async with self._changing:
                 self._index = await asyncio.to_thread(self._read_index)
                 await self._read([name])
@@ -210,7 +196,7 @@ class Vault:
     async def _put(self, name: str, secret: Secret, place: Place) -> Place:
         if place is Place.KEYRING and self._ring is not None:
             # Listed first: what is listed and not there does no harm, the opposite is never deleted.
-            await asyncio.to_thread(self._list, name, place)
+            await asyncio.to_thread(self._list, name, place, True)
             try:
                 await self._ring.write(name, secret.reveal())
             except RingFailed as error:
@@ -234,7 +220,7 @@ class Vault:
                 raise PeftTuiError(
                     f"{name} is still in the keyring: {error}.", hint="Unlock it and delete once more."
                 ) from error
-            await asyncio.to_thread(self._unlist, name, place)
+            await asyncio.to_thread(self._list, name, place, False)
         elif place is Place.FILE and self._file is not None:
             if not await self._opened():
                 raise AuthenticationFailed(
@@ -288,22 +274,9 @@ class Vault:
 
     # Files, in a thread
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else changes the files meanwhile."""
-        assert self._directory is not None
-        lock = os.open(
-            private_dir(self._directory) / "credentials.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(lock)
-
     def _change_file(self, put: Mapping[str, str], remove: tuple[str, ...]) -> None:
-        assert self._file is not None
-        with self._alone():
+        assert self._file is not None and self._kept_at is not None
+        with self._kept_at.alone():
             values = {**self._file.read(), **put}
             for name in remove:
                 values.pop(name, None)
@@ -313,47 +286,18 @@ class Vault:
             for name in remove:
                 self._note(name, Place.FILE, False)
 
-    def _list(self, name: str, place: Place) -> None:
-        with self._alone():
-            self._note(name, place, True)
-
-    def _unlist(self, name: str, place: Place) -> None:
-        with self._alone():
-            self._note(name, place, False)
+    def _list(self, name: str, place: Place, there: bool) -> None:
+        assert self._kept_at is not None
+        with self._kept_at.alone():
+            self._note(name, place, there)
 
     def _note(self, name: str, place: Place, there: bool) -> None:
-        index = self._read_index()
-        places = [p for p in index.get(name, ()) if p is not place]
-        index[name] = (place, *places) if there else tuple(places)
-        self._index = {name: places for name, places in index.items() if places}
-        assert self._directory is not None
-        document = {"format": 1, "kept": {name: list(self._index[name]) for name in sorted(self._index)}}
-        replace_file(self._directory / INDEX, json.dumps(document, indent=1) + "\n")
-        self._read_at = self._signature()
+        assert self._kept_at is not None
+        self._index = self._kept_at.note(name, place, there)
+        self._read_at = self._kept_at.signature()
 
-    def _signature(self) -> tuple[int, ...]:
-        """Tells one index from the next: each change replaces the file, that of a value too."""
-        assert self._directory is not None
-        try:
-            found = os.stat(self._directory / INDEX)
-        except OSError:
-            return ()
-        return found.st_ino, found.st_mtime_ns, found.st_size
-
-    def _read_index(self) -> dict[str, tuple[Place, ...]]:
-        if self._directory is None:
-            return {}
-        path = self._directory / INDEX
-        try:
-            kept = json.loads(path.read_text("utf-8"))["kept"]
-            return {str(name): tuple(Place(place) for place in places) for name, places in kept.items()}
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationInvalid(
-                f"{path} cannot be read ({type(error).__name__}).",
-                hint="It lists where credentials are kept. Mend it, or remove it and set them again.",
-            ) from error
+    def _read_index(self) -> Index:
+        return {} if self._kept_at is None else self._kept_at.read()
 
 
 _UNLOCK = "Unlock it in the application, or set PEFT_TUI_PASSPHRASE."

@@ -39,66 +39,100 @@ def open_metrics(
         budgets: what may be spent, by platform and account.
         billed: what the platforms have billed, by deployment; what `found` was told when it is not given.
     """
-    families = [
-        _Family(
-            "gen_ai_client_operation_duration_seconds", "histogram",
-            "How long requests took, to the last text; those that failed by error_type.",
-        ),
-        _Family(
-            "gen_ai_client_operation_time_to_first_chunk_seconds", "histogram",
-            "Until the first text of a stream came.",
-        ),
-        _Family(
-            "gen_ai_client_operation_time_per_output_chunk_seconds", "histogram",
-            "Between the pieces of a streamed answer.",
-        ),
-        _Family("gen_ai_client_token_usage", "histogram", "Tokens of each request that said how many."),
-        _Family("peft_requests", "counter", "Requests sent, by outcome."),
-        _Family("peft_request_errors", "counter", "Requests that failed, by error_type."),
-        _Family("peft_deployment_state", "stateset", "What was seen of the deployment last."),
-        _Family("peft_cost_usd", "counter", "What it cost so far: estimated here, or billed there."),
-        _Family("peft_cost_usd_per_hour", "gauge", "What it costs now, estimated."),
-        _Family("peft_cost_unknown_seconds", "gauge", "Time that nobody watched and the cost leaves out."),
-        _Family("peft_budget_ratio", "gauge", "What is spent of an account's budget, as the platform says."),
-    ]  # fmt: skip
-    duration, first, chunks, tokens, requests, errors, state, cost, hourly, unknown, budget = families
+    page = _Page()
     for deployment, figures in found:
-        labels, tally = _labels(deployment), figures.tally
+        page.tell_requests(_labels(deployment), figures.tally)
+        told = figures.told.cost_usd if figures.told is not None else None
+        page.tell_state(_own(deployment), deployment)
+        page.tell_costs(_own(deployment), figures, told if billed is None else billed.get(deployment.id))
+    for (platform, account), allowed in sorted((budgets or {}).items()):
+        page.budget.add("", {"platform": platform, "account": account}, round(float(allowed.ratio), 6))
+    return page.text()
+
+
+class _Page:
+    """Every family, in the order in which they are written."""
+
+    def __init__(self) -> None:
+        self._families: list[_Family] = []
+        family = self._family
+        self.duration = family(
+            "gen_ai_client_operation_duration_seconds",
+            "histogram",
+            "How long requests took, to the last text; those that failed by error_type.",
+        )
+        self.first = family(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "histogram",
+            "Until the first text of a stream came.",
+        )
+        self.chunks = family(
+            "gen_ai_client_operation_time_per_output_chunk_seconds",
+            "histogram",
+            "Between the pieces of a streamed answer.",
+        )
+        self.tokens = family(
+            "gen_ai_client_token_usage", "histogram", "Tokens of each request that said how many."
+        )
+        self.requests = family("peft_requests", "counter", "Requests sent, by outcome.")
+        self.errors = family("peft_request_errors", "counter", "Requests that failed, by error_type.")
+        self.state = family("peft_deployment_state", "stateset", "What was seen of the deployment last.")
+        self.cost = family(
+            "peft_cost_usd", "counter", "What it cost so far: estimated here, or billed there."
+        )
+        self.hourly = family("peft_cost_usd_per_hour", "gauge", "What it costs now, estimated.")
+        self.unknown = family(
+            "peft_cost_unknown_seconds", "gauge", "Time that nobody watched and the cost leaves out."
+        )
+        self.budget = family(
+            "peft_budget_ratio", "gauge", "What is spent of an account's budget, as the platform says."
+        )
+
+    def _family(self, name: str, kind: str, help: str) -> _Family:
+        made = _Family(name, kind, help)
+        self._families.append(made)
+        return made
+
+    def tell_requests(self, labels: dict[str, str], tally: Tally) -> None:
+        """How many, how long, how large, and how they ended."""
         for warmth, latency, first_text in (
             ("warm", tally.latency, tally.first_text),
             ("cold", tally.cold_latency, tally.cold_first_text),
         ):
-            for family, buckets in ((duration, latency), (first, first_text)):
+            for family, buckets in ((self.duration, latency), (self.first, first_text)):
                 if buckets.count:
                     family.histogram({**labels, "peft_start": warmth}, buckets)
         for kind, took in sorted(tally.failures.items()):
-            duration.histogram({**labels, "error_type": kind}, took)
+            self.duration.histogram({**labels, "error_type": kind}, took)
         if tally.gaps.count:
-            chunks.histogram(labels, tally.gaps)
+            self.chunks.histogram(labels, tally.gaps)
         if tally.counted:
             for kind, sizes in (("input", tally.asked_tokens), ("output", tally.given_tokens)):
                 if sizes.count:
-                    tokens.histogram({**labels, "gen_ai_token_type": kind}, sizes, TOKENS)
+                    self.tokens.histogram({**labels, "gen_ai_token_type": kind}, sizes, TOKENS)
         for outcome, count in _outcomes(tally):
-            requests.add("_total", {**labels, "outcome": outcome}, count)
+            self.requests.add("_total", {**labels, "outcome": outcome}, count)
         for kind, count in sorted(tally.errors.items()):
-            errors.add("_total", {**labels, "error_type": kind}, count)
-        own = _own(deployment)
+            self.errors.add("_total", {**labels, "error_type": kind}, count)
+
+    def tell_state(self, own: dict[str, str], deployment: Deployment) -> None:
         for status in Status:
             current = int(deployment.standing is status)
-            state.add("", {**own, "peft_deployment_state": status.value}, current)
+            self.state.add("", {**own, "peft_deployment_state": status.value}, current)
+
+    def tell_costs(self, own: dict[str, str], figures: Figures, billed: Decimal | None) -> None:
+        """What is not known is left out: 0 would be a figure."""
         if figures.cost_usd is not None:
-            cost.add("_total", {**own, "kind": "estimated"}, figures.cost_usd)
-        told = figures.told.cost_usd if figures.told is not None else None
-        if (amount := told if billed is None else billed.get(deployment.id)) is not None:
-            cost.add("_total", {**own, "kind": "billed"}, amount)
+            self.cost.add("_total", {**own, "kind": "estimated"}, figures.cost_usd)
+        if billed is not None:
+            self.cost.add("_total", {**own, "kind": "billed"}, billed)
         if figures.usd_per_hour is not None:
-            hourly.add("", own, figures.usd_per_hour)
+            self.hourly.add("", own, figures.usd_per_hour)
         if figures.bill.known:
-            unknown.add("", own, round(figures.bill.unknown_s))
-    for (platform, account), allowed in sorted((budgets or {}).items()):
-        budget.add("", {"platform": platform, "account": account}, round(float(allowed.ratio), 6))
-    return "".join(family.text() for family in families) + "# EOF\n"
+            self.unknown.add("", own, round(figures.bill.unknown_s))
+
+    def text(self) -> str:
+        return "".join(family.text() for family in self._families) + "# EOF\n"
 
 
 class _Family:
