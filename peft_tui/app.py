@@ -24,7 +24,7 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from peft_tui.backend import Backend
-from peft_tui.config import Settings
+from peft_tui.config import Config, Settings
 from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
 from peft_tui.paths import data_dir
 from peft_tui.redaction import redact
@@ -208,11 +208,7 @@ class PeftTui(Application):
 
     def _say_what_is_wrong(self) -> None:
         """What was not taken of the settings, once and in one toast."""
-        config = self.settings.config
-        wrong = [str(problem) for problem in self.settings.problems]
-        if config.theme != "auto" and not is_theme(config.theme):
-            wrong.append(f"theme: there is none called “{config.theme}”")
-        wrong += keymap_problems(config.keymap)
+        wrong = [*(str(problem) for problem in self.settings.problems), *unfit(self.settings.config)]
         if wrong:
             sentences = [*(clean_line(sentence, 200) for sentence in wrong[:5]), "peft-tui config says more"]
             self.notify(
@@ -508,6 +504,14 @@ def key_names() -> dict[str, str]:
     from peft_tui.ui.keymap import all_names
 
     return all_names()
+
+
+def unfit(config: Config) -> list[str]:
+    """What the settings ask of the screens and cannot have, a sentence each."""
+    wrong = []
+    if config.theme != "auto" and not is_theme(config.theme):
+        wrong.append(f"theme: there is none called “{config.theme}”")
+    return wrong + keymap_problems(config.keymap)
 
 
 def run(

@@ -160,6 +160,11 @@ class Backend:
             self._environ.update(await self._sandbox.start())
         await self.credentials.load()
 
+    @property
+    def sandbox_url(self) -> str:
+        """Where the embedded sandbox is, once it is up; empty without one."""
+        return self._sandbox.url if self._sandbox is not None else ""
+
     async def start(self) -> None:
         """Start the workers; those whose duty another process has wait for it."""
         await (await self._crew_of_mine()).start()

@@ -33,6 +33,8 @@ class EmbeddedSandbox:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._port = 0
+        self.url = ""
+        """Where it listens, once it does; its controls are below /_sandbox."""
 
     async def start(self) -> Mapping[str, str]:
         """Start it, or find the one that runs; the environment that points at it.
@@ -45,7 +47,9 @@ class EmbeddedSandbox:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return await self._join()
+            environ = await self._join()
+            self.url = environ["TOGETHER_BASE_URL"].removesuffix("/together")
+            return environ
         environ = await self._spawn()
         self._running_file.touch(0o600)
         self._running_file.write_text(json.dumps(dict(environ)))
@@ -103,7 +107,8 @@ class EmbeddedSandbox:
         try:
             line = await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)
             ready = json.loads(line)
-            self._port = int(str(ready["url"]).rpartition(":")[2])
+            self.url = str(ready["url"])
+            self._port = int(self.url.rpartition(":")[2])
             environ: dict[str, str] = ready["env"]
         except (TimeoutError, ValueError, KeyError) as error:
             raise PeftTuiError(

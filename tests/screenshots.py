@@ -136,7 +136,7 @@ async def wizard(scratch: Path) -> None:
             await at.sees("rank 16")
             save(at, "wizard-model")
             await at.press("ctrl+n")
-            await at.sees("Instance type", "$5.49 /h")
+            await at.sees("Instance type", "$5.49/h")
             save(at, "wizard-configuration")
             await at.press("ctrl+n")
             await at.sees("[ Deploy ]")

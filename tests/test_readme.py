@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from peft_tui.cli.main import COMMANDS
+from peft_tui.cli.parser import COMMANDS
 from tests.readme import README, written
 
 TEXT = README.read_text("utf-8")

@@ -14,7 +14,13 @@ from peft_tui.backend import PASSPHRASE, Backend
 from peft_tui.cli.asking import agrees, anybody_there, ask
 from peft_tui.cli.output import data, line, table, talk
 from peft_tui.credentials import Place
-from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PeftTuiError, TimedOut
+from peft_tui.domain.errors import (
+    AuthenticationFailed,
+    ConfigurationInvalid,
+    NotUsable,
+    PeftTuiError,
+    TimedOut,
+)
 from peft_tui.domain.offers import Account
 from peft_tui.services.credentials import (
     Holder,
@@ -78,6 +84,8 @@ async def _list(backend: Backend, args: argparse.Namespace) -> int:
     line()
     line("Kept in, best first (the environment always wins):")
     table([(rung.place, "yes" if rung.usable else "no", rung.words) for rung in rungs], indent="  ")
+    if url := backend.sandbox_url:
+        line(f"The sandbox listens at {url} while this runs; GET {url}/_sandbox lists its controls.")
     return 0
 
 
@@ -114,7 +122,7 @@ async def _set(backend: Backend, args: argparse.Namespace, holder: Holder) -> in
     if Place.KEYRING not in rungs:
         raise ConfigurationInvalid("In the sandbox nothing is kept.", hint="Set it without --sandbox.")
     if place is Place.KEYRING and not rungs[Place.KEYRING].usable:
-        raise ConfigurationInvalid(f"The keyring cannot be used: {rungs[Place.KEYRING].words}.")
+        raise NotUsable(f"The keyring cannot be used: {rungs[Place.KEYRING].words}.")
     needs_file = place is Place.FILE or not rungs[Place.KEYRING].usable
     if needs_file and not rungs[Place.FILE].usable:
         if not anybody_there():
@@ -162,7 +170,7 @@ async def _delete(backend: Backend, args: argparse.Namespace, holder: Holder) ->
             raise ConfigurationInvalid("Nobody is there to be asked.", hint="Add --yes.")
         names = ", ".join(field.env for field in kept)
         if not await agrees(f"Delete {names} wherever it is kept?"):
-            raise ConfigurationInvalid("Nothing was deleted.")
+            raise PeftTuiError("Nothing was deleted.")
     if kept and backend.credentials.vault.is_locked and anybody_there():
         if any(Place.FILE in backend.credentials.vault.places(field.env) for field in kept):
             await backend.credentials.unlock(await ask("Passphrase of the encrypted file: ", hidden=True))

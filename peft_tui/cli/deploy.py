@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ async def deploy(backend: Backend, args: argparse.Namespace) -> int:
         )
     spec = DeploymentSpec(args.name, args.platform, source, base, settings)
     if problems := {**assessment.problems(settings), **await backend.deployments.problems(spec)}:
-        raise cannot_be(problems)
+        raise cannot_be(problems, _way_out(offers, assessment, problems))
     chosen = assessment.instance_type(spec.instance_type)
     if chosen is None and re.fullmatch(offers.unlisted or "(?!)", spec.instance_type):
         talk(f"note: {spec.instance_type} is not known here: {offers.title} decides whether it exists")
@@ -114,6 +115,18 @@ def _settings(offers: Capabilities, args: argparse.Namespace) -> tuple[dict[str,
         if isinstance(low, int) and isinstance(high, int) and low > high:
             settings["max_instances"] = low
     return settings, problems
+
+
+def _way_out(offers: Capabilities, assessment: Assessment, problems: Iterable[str]) -> str:
+    """The flags that mend it, where but one choice is left."""
+    flags = []
+    for key in problems:
+        setting = offers.setting(key)
+        left = assessment.choices_left(setting) if setting is not None else []
+        if len(left) == 1:
+            value, words = left[0]
+            flags.append(f"--set {key}={value} ({words})")
+    return f"Add {' '.join(flags)}." if flags else ""
 
 
 async def _assess(

@@ -23,7 +23,11 @@ async def doctor(
     """The exit status is 1 when something will not work. Needs no store: that may be what is broken."""
     credentials = Credentials(environ, Vault(config, passphrase=environ.get(PASSPHRASE, "")))
     await credentials.load()
-    found = await examine_everything(directory, config, settings, credentials, environ)
+    # The themes and the names of the keys are those of the screens: not for the other commands.
+    from peft_tui.app import unfit
+
+    wrong = unfit(settings.config)
+    found = await examine_everything(directory, config, settings, wrong, credentials, environ)
     worst = Level.BAD if any(f.level is Level.BAD for f in found) else Level.GOOD
     if args.json:
         data({"ok": worst is Level.GOOD, "findings": redacted([asdict(finding) for finding in found])})

@@ -83,7 +83,8 @@ async def confirm(words: Sequence[str], question: str, without: str, refused: st
         refused: what was not done, after a no.
 
     Raises:
-        ConfigurationInvalid: nobody can be asked, or the answer is not yes.
+        ConfigurationInvalid: nobody can be asked.
+        PeftTuiError: the answer is not yes.
     """
     if not anybody_there():
         raise ConfigurationInvalid(
@@ -92,7 +93,7 @@ async def confirm(words: Sequence[str], question: str, without: str, refused: st
     for sentence in words:
         talk(sentence)
     if not await agrees(question):
-        raise ConfigurationInvalid(refused, hint="Nothing was sent.")
+        raise PeftTuiError(refused, hint="Nothing was sent.")
 
 
 class Waiter:

@@ -11,9 +11,9 @@ from peft_tui.backend import Backend
 from peft_tui.cli.following import Followed, confirm, follow
 from peft_tui.cli.output import data, failure, line, table, talk
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotPossible, PeftTuiError
-from peft_tui.domain.money import per_hour, usd
-from peft_tui.domain.operation import Operation, OperationKind
+from peft_tui.domain.errors import ConfigurationInvalid, NotLikeThis, NotPossible, PeftTuiError
+from peft_tui.domain.money import per_hour
+from peft_tui.domain.operation import DOING, Operation, OperationKind
 from peft_tui.domain.spec import Settings
 from peft_tui.domain.status import Status, word_for
 from peft_tui.domain.version import Version
@@ -30,6 +30,8 @@ KINDS = {
     "delete": OperationKind.DELETE,
     "rollback": OperationKind.ROLLBACK,
 }
+REPEATABLE = frozenset({OperationKind.STOP, OperationKind.START, OperationKind.DELETE})
+"""Asked for twice, these are the same thing."""
 DONE = {
     OperationKind.STOP: "stop",
     OperationKind.START: "start",
@@ -75,7 +77,7 @@ async def adopt(backend: Backend, args: argparse.Namespace) -> int:
     if args.json:
         data(deployment_document(adopted))
     else:
-        line(f"{adopted.name}: managed here from now on; {usd(_cost(adopted))} /h now")
+        line(f"{adopted.name}: managed here from now on; {per_hour(_cost(adopted), adopted.is_guess)} now")
     return 0
 
 
@@ -121,21 +123,29 @@ async def change_life(backend: Backend, args: argparse.Namespace) -> int:
 
 async def _wanted(backend: Backend, name: str, kind: OperationKind, args: argparse.Namespace) -> Deployment:
     deployment = await backend.deployments.find(name, args.platform or "")
+    offers = capabilities(deployment.platform)
+    if kind in offers.no_verbs:
+        raise NotLikeThis(f"{name}: {offers.no_verbs[kind]}", hint="Nothing was sent.")
     refused = why_not(deployment, kind)
-    stopping = deployment.under_way is not None and deployment.under_way.kind is kind
-    if refused and not (kind is OperationKind.STOP and stopping) and not _is_so(deployment, kind):
+    if refused and _asked_before(deployment, kind) is None and not _is_so(deployment, kind):
         raise NotPossible(f"{name}: {refused}", hint="Nothing was sent.")
     if kind is OperationKind.DELETE and forgets(deployment):
         return deployment
-    offers = capabilities(deployment.platform)
     backend.credentials.secret(offers.credentials[0].env, offers.title)
     return deployment
 
 
 def _is_so(deployment: Deployment, kind: OperationKind) -> bool:
-    """A stop of what is stopped is no error: it is what was wanted."""
-    stopped = deployment.status is Status.STOPPED and deployment.under_way is None
-    return kind is OperationKind.STOP and stopped and bool(why_not(deployment, kind))
+    """A stop of what is stopped, or a start of what runs, is no error: it is what was wanted."""
+    wanted = {OperationKind.STOP: Status.STOPPED, OperationKind.START: Status.ACTIVE}.get(kind)
+    return deployment.standing is wanted and deployment.under_way is None and bool(why_not(deployment, kind))
+
+
+def _asked_before(deployment: Deployment, kind: OperationKind) -> Operation | None:
+    """The same, which is under way or waits: a command stays with it instead of asking again."""
+    coming = [one for one in (deployment.under_way, *deployment.others) if one is not None]
+    same = (one for one in coming if one.kind is kind and not one.state.ended and not one.given_up)
+    return next(same, None) if kind in REPEATABLE else None
 
 
 async def _ask_for(
@@ -145,16 +155,11 @@ async def _ask_for(
     changes: Settings,
     args: argparse.Namespace,
 ) -> Operation:
+    if (before := _asked_before(deployment, kind)) is not None and why_not(deployment, kind):
+        return before
     match kind:
         case OperationKind.STOP:
-            coming = deployment.under_way
-            try:
-                return await backend.life.stop(deployment.id)
-            except Conflict:
-                # Asked for twice, it is the same stop: this run stays with it.
-                if coming is None or coming.kind is not kind:
-                    raise
-                return coming
+            return await backend.life.stop(deployment.id)
         case OperationKind.START:
             return await backend.life.start(deployment.id)
         case OperationKind.UPDATE:
@@ -215,7 +220,9 @@ async def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
             words.append(f"  {changed.title}: {_value(changed.old)} → {_value(changed.new)} ({how})")
         words += [f"  {sentence}" for sentence in (one.stops, one.afterwards) if sentence]
     total, unknown = total_usd_per_hour(previews)
-    cost = f"{usd(total)} /h now" + (f", and {unknown} whose cost is not known" if unknown else "")
+    cost = f"{per_hour(total, any(one.deployment.is_guess for one in previews))} now" + (
+        f", and {unknown} whose cost is not known" if unknown else ""
+    )
     if len(previews) > 1:
         words.append(f"together {cost}")
     names = ", ".join(one.deployment.name for one in previews)
@@ -252,20 +259,23 @@ async def _tell(
         forgotten = {d.id for d in asked if args.command == "delete" and forgets(d)}
         for row in current:
             if row.name not in errors:
-                said = "taken off the list" if row.id in forgotten else word_for(row.status, row.condition)
-                line(f"{row.name}: {said}{_still(row, args)}")
+                said = "taken off the list" if row.id in forgotten else _said(row, KINDS[args.command])
+                line(f"{row.name}: {said}")
         for name, error in errors.items():
             talk(f"{name}:")
             failure(error, as_json=False)
     return first.exit_status if first is not None else 0
 
 
-def _still(row: Deployment, args: argparse.Namespace) -> str:
-    """What was asked for is not what is yet."""
+def _said(row: Deployment, kind: OperationKind) -> str:
+    """What it is, or what goes on until it is what was asked for."""
     if row.under_way is None:
-        return ""
-    billing = ", still billing" if args.command in ("stop", "delete") and _cost(row) else ""
-    return f" ({args.command} asked for{billing}; --wait stays until it is done)"
+        return word_for(row.status, row.condition)
+    doing = DOING[row.under_way.kind]
+    if row.under_way.kind is not kind and any(one.kind is kind for one in row.others):
+        doing += f", then {DOING[kind]}"
+    ends = kind in (OperationKind.STOP, OperationKind.DELETE)
+    return f"{doing}{', still billing' if ends and _cost(row) else ''} (--wait stays until it is done)"
 
 
 def _cost(deployment: Deployment) -> Any:

@@ -115,7 +115,8 @@ async def show(backend: Backend, args: argparse.Namespace) -> int:
         asked = f"{operation.created_at:%Y-%m-%d %H:%M:%S}"
         line(f"{'operation':<10} {operation.kind}, asked for {asked}: {operation.state}")
         for step in operation.steps:
-            line(f"{'step':<10} {_MARKS[step.state]} {step.title}  {step.note}")
+            note = f"  ({step.note})" if step.note else ""
+            line(f"{'step':<10} {_MARKS[step.state]} {step.title}{note}")
         if operation.error:
             line(f"{'error':<10} {operation.error.get('message', '')}")
             line(f"{'':<10} {operation.error.get('hint', '')}")
@@ -177,7 +178,7 @@ def _facts(deployment: Deployment) -> list[tuple[str, str]]:
         ("name", deployment.name),
         ("platform", deployment.platform),
         ("status", status_words(deployment)),
-        ("said", f"{seen.platform_status} {seen.reason}".strip() if seen else ""),
+        ("said", " · ".join(filter(None, (seen.platform_status, seen.reason))) if seen else ""),
         ("seen", f"{seen.observed_at:%Y-%m-%d %H:%M:%S} UTC" if seen else ""),
         ("endpoint", seen.endpoint_url if seen else ""),
         ("model", seen.model if seen else ""),

@@ -133,7 +133,7 @@ def _fish(parsers: Parsers, helps: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def manual(parsers: Parsers, helps: Mapping[str, str], description: str, ending: str) -> str:
+def manual(parsers: Parsers, helps: Mapping[str, str], description: str, statuses: Mapping[int, str]) -> str:
     """A manual page in roff: `peft-tui man | man -l -`."""
     lines = [
         f'.TH PEFT-TUI 1 "" "peft-tui {__version__}"',
@@ -158,7 +158,10 @@ def manual(parsers: Parsers, helps: Mapping[str, str], description: str, ending:
             if flag.long != "--help":
                 takes = f" {flag.takes}" if flag.takes else ""
                 lines += [".TP", f".B {_roff(', '.join(flag.names) + takes)}", _roff(flag.help) or "\\&"]
-    lines += [".SH EXIT STATUS", _roff(ending), ".SH FILES", ".TP"]
+    lines.append(".SH EXIT STATUS")
+    for status, words in statuses.items():
+        lines += [".TP", f".B {status}", _roff(words)]
+    lines += [".SH FILES", ".TP"]
     lines += [
         ".B ~/.config/peft\\-tui",
         "config.toml, prices.toml; credentials where there is no keyring.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from peft_tui.clock import SystemClock
@@ -17,11 +17,20 @@ __all__ = ["Finding", "Level", "examine_everything"]
 
 
 async def examine_everything(
-    data: Path, config: Path, settings: Settings, credentials: Credentials, environ: Mapping[str, str]
+    data: Path,
+    config: Path,
+    settings: Settings,
+    wrong: Sequence[str],
+    credentials: Credentials,
+    environ: Mapping[str, str],
 ) -> list[Finding]:
-    """Look at all of it; nothing is changed, and no key is sent."""
+    """Look at all of it; nothing is changed, and no key is sent.
+
+    Args:
+        wrong: what the settings ask of the screens and cannot have.
+    """
     found = [*machine.versions(), *terminal(environ), *machine.places(data, config)]
-    found += machine.settings(settings)
+    found += machine.settings(settings, wrong)
     found += await machine.store(data)
     found += await machine.keys(credentials)
     return [*found, *await network(credentials, SystemClock())]

@@ -7,7 +7,7 @@ import platform
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -68,10 +68,12 @@ def places(data: Path, config: Path) -> Iterator[Finding]:
     yield good("places", words) if free > LITTLE_BYTES else bad("places", words, hint)
 
 
-def settings(loaded: Settings) -> Iterator[Finding]:
-    for problem in loaded.problems:
-        yield bad("settings", str(problem), "peft-tui config prints what is in force.")
-    if not loaded.problems:
+def settings(loaded: Settings, wrong: Sequence[str] = ()) -> Iterator[Finding]:
+    """`wrong` is what of them the screens cannot follow."""
+    problems = [*map(str, loaded.problems), *wrong]
+    for problem in problems:
+        yield bad("settings", problem, "peft-tui config prints what is in force.")
+    if not problems:
         there = loaded.path is not None and loaded.path.exists()
         yield good("settings", f"{loaded.path}" if there else "no config.toml: the defaults are in force")
 

@@ -4,10 +4,12 @@
     ├── ConnectionFailed       no such host, refused, reset, the platform did not speak its protocol
     ├── AuthenticationFailed   the key is missing, wrong, or belongs to nothing
     ├── ConfigurationInvalid   what was asked for cannot be: said before anything is sent where possible
+    │   └── NotUsable          the request is right, but a store or a keyring here is not
     ├── ResourceUnavailable    quota, capacity, credit
     ├── TimedOut               no answer in time
     ├── Conflict               a name that is taken, an object that changed meanwhile
     │   └── NotPossible        the same found out here, with no platform asked
+    │       └── NotLikeThis    it has to be worded otherwise
     ├── NotFound               there is no such thing
     └── PlatformFailed         the platform refused or broke, in its own words
 
@@ -89,6 +91,12 @@ class AuthenticationFailed(PeftTuiError):
 class ConfigurationInvalid(PeftTuiError):
     kind = "configuration"
     exit_status = 2
+
+
+class NotUsable(ConfigurationInvalid):
+    """The words are right, and something here is not: a store, a keyring. The same may work another time."""
+
+    exit_status = 1
 
 
 class ResourceUnavailable(PeftTuiError):

@@ -61,7 +61,7 @@ def per_hour(amount: Decimal | None, guess: bool = False) -> str:
 
 
 def usd_range(low: Decimal | None, high: Decimal | None) -> str:
-    """`$5.49 – $10.98 /h`; one figure when both ends agree; `—` when neither is known."""
+    """`$5.49 – $10.98/h`; one figure when both ends agree; `—` when neither is known."""
     if low is None or high is None:
         return "—"
-    return f"{usd(low)} /h" if low == high else f"{usd(low)} – {usd(high)} /h"
+    return f"{usd(low)}/h" if low == high else f"{usd(low)} – {usd(high)}/h"

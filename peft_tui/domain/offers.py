@@ -196,6 +196,8 @@ class Capabilities:
     """What stops the billing when nobody is looking; empty when nothing does."""
     overruled: Callable[[Settings], Mapping[str, str]] = lambda settings: {}
     """Settings that do nothing beside the others as they are chosen, each with the reason."""
+    starts_anew: bool = False
+    """Whether a start makes it anew from what is known here: changes of what is stopped wait for that."""
     verbs: Mapping[OperationKind, Plan] = field(default_factory=dict)
     """What can be done to a deployment that exists, each with its steps."""
     no_verbs: Mapping[OperationKind, str] = field(default_factory=dict)
@@ -337,6 +339,10 @@ class Assessment:
             offered = ", ".join(machine.regions)
             found.setdefault("region", f"{machine.id} is not offered there, but in: {offered}")
         return found
+
+    def choices_left(self, setting: Setting) -> list[tuple[str, str]]:
+        """Of a setting's choices those that go with this adapter: value and words."""
+        return [choice for choice in setting.choices if f"{setting.key}={choice[0]}" not in self.unsupported]
 
     def instance_type(self, wanted: str) -> InstanceType | None:
         return next((item for item in self.instance_types if item.id == wanted), None)

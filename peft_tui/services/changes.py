@@ -14,6 +14,8 @@ from peft_tui.domain.status import Status
 from peft_tui.drivers import capabilities
 
 BOUNDS = ("min_instances", "max_instances")
+HOW = {Change.LIVE: "live", Change.REDEPLOY: "rolls out"}
+"""What a change does to what runs, in a word or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class ChangedSetting:
     kept_here: bool
     """Nothing is sent for it."""
 
+    @property
+    def how(self) -> str:
+        """`live`, `rolls out` or `kept here`."""
+        return "kept here" if self.kept_here else HOW.get(self.change, self.change.value)
+
 
 def current_value(deployment: Deployment, key: str) -> Value | None:
     """What a setting is now: the platform's word where it has one, else what was asked for."""
@@ -39,7 +46,8 @@ def current_value(deployment: Deployment, key: str) -> Value | None:
         if is_stopped(deployment) or seen is None:
             return bounds[BOUNDS.index(key)] if bounds else None
         return seen.min_instances if key == "min_instances" else seen.max_instances
-    if key == "instance_type" and seen is not None and seen.instance_type:
+    waits = is_stopped(deployment) and capabilities(deployment.platform).starts_anew
+    if key == "instance_type" and seen is not None and seen.instance_type and not waits:
         return seen.instance_type
     return deployment.spec.settings.get(key)
 
@@ -96,9 +104,11 @@ def local_part(
     """What is kept here only, and the bounds of the next start where it is stopped."""
     offers = capabilities(deployment.platform)
     local = {key: value for key, value in changes.items() if (s := offers.setting(key)) and s.local}
-    if not is_stopped(deployment) or not changes.keys() & set(BOUNDS):
+    if not is_stopped(deployment):
         return local, None
-    local |= {key: value for key, value in changes.items() if key in BOUNDS}
+    local |= {key: value for key, value in changes.items() if key in BOUNDS or offers.starts_anew}
+    if not changes.keys() & set(BOUNDS):
+        return local, None
     low, high = (changes.get(key, current_value(deployment, key)) for key in BOUNDS)
     return local, (int(low or 0), int(high or 0))
 

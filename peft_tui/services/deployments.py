@@ -156,10 +156,10 @@ def taken(name: str) -> NotLikeThis:
     )
 
 
-def cannot_be(problems: Mapping[str, str]) -> ConfigurationInvalid:
-    """All of what `problems` found, so that it can be mended in one go."""
+def cannot_be(problems: Mapping[str, str], hint: str = "") -> ConfigurationInvalid:
+    """All of what `problems` found, to be mended in one go; `hint` says how, where that is known."""
     sentences = "; ".join(f"{key}: {sentence}" for key, sentence in problems.items())
-    return ConfigurationInvalid(sentences, hint="Nothing was sent and nothing bills.")
+    return ConfigurationInvalid(sentences, hint=f"{hint} Nothing was sent and nothing bills.".strip())
 
 
 def _leaves(deployment: Deployment) -> bool:

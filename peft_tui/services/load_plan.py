@@ -86,7 +86,7 @@ def preview(
     likely = hourly * Decimal(str(wall)) / 3600
     guess = "as lately" if seconds is not None else "a guess"
     words = (
-        f"{count} requests, about {wall:.0f} s ({each:.1f} s each, {guess}) of {usd(hourly)} /h:"
+        f"{count} requests, about {wall:.0f} s ({each:.1f} s each, {guess}) of {usd(hourly)}/h:"
         f" about {usd(likely)}. It bills by time, whether or not requests come."
     )
     return Preview(words, likely, None, True)

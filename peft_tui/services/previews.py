@@ -10,7 +10,7 @@ from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.offers import Change, PlannedStep
 from peft_tui.domain.operation import VERSION, Operation, OperationKind
 from peft_tui.domain.spec import Settings
-from peft_tui.domain.status import Status
+from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import ChangedSetting, difference, local_part, read_changes
 from peft_tui.services.reasons import as_seen, forgets, left_by_create, stops_again, why_not
@@ -111,6 +111,8 @@ def _stops(deployment: Deployment, kind: OperationKind) -> str:
     if deployment.came_to_nothing:
         left = left_by_create(deployment)
         return f"Nothing that runs; what its create left is taken away: {', '.join(left)}." if left else ""
+    if deployment.condition is Condition.ASLEEP and deployment.under_way is None:
+        return "Nothing runs now; a request does not boot it any more."
     if seen is None or not seen.ready_instances:
         return "What is under way is ended; requests that wait are lost."
     if seen.billed_instances == 0:

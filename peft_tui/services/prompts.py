@@ -15,7 +15,7 @@ from typing import Protocol
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
+from peft_tui.domain.errors import ConfigurationInvalid, NotPossible, PeftTuiError
 from peft_tui.domain.inference import (
     Finished,
     InferenceTarget,
@@ -265,7 +265,7 @@ def check_sendable(target: InferenceTarget) -> None:
     """See to it that the platform would take a request now.
 
     Raises:
-        ConfigurationInvalid: it would refuse it.
+        NotPossible: it would refuse it.
     """
     if target.wake is Wake.REFUSED:
-        raise ConfigurationInvalid(target.wake_words, hint="Nothing was sent.")
+        raise NotPossible(target.wake_words, hint="Nothing was sent.")

@@ -14,11 +14,12 @@ from peft_tui.clock import Clock
 from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin, looks_like_ours
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, PeftTuiError
-from peft_tui.domain.operation import Operation
+from peft_tui.domain.operation import Operation, OperationKind
 from peft_tui.domain.spec import DeploymentSpec, Settings, Value
 from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.drivers.protocol import Dated, Describer, Driver, RemoteDeployment
 from peft_tui.store import Store, StoreError
+from peft_tui.workers.unasked import is_silent, with_reason
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,8 @@ LONGEST_SILENCE_SECONDS = 120.0
 """However long a platform asks us to stay away."""
 ASKED_FOR = 20
 """How many that a list left out are asked for by their id in one tick."""
-DELETED_ELSEWHERE = "the platform does not have it any more: deleted elsewhere"
+DELETED = "the platform does not have it any more"
+DELETED_ELSEWHERE = f"{DELETED}: deleted elsewhere"
 
 
 class Refresh:
@@ -87,6 +89,13 @@ class Refresh:
                 await self._explain(mine, remote) if remote.needs_explaining else remote.observation
                 for mine, remote in pairs
             ]
+            offers = self._driver.capabilities
+            explained = [
+                await with_reason(self._store, offers, mine, seen)
+                if mine is not None and is_silent(mine, seen)
+                else seen
+                for (mine, _), seen in zip(pairs, explained, strict=True)
+            ]
             listed = {mine.id for mine, _ in pairs if mine is not None}
             left_out = [d for d in known if d.id not in listed and _was_there(d)]
             missing = [await self._missing(d) for d in left_out[:ASKED_FOR]]
@@ -126,9 +135,10 @@ class Refresh:
                 await store.operations.turned_out_well(transaction, operation, now)
             for deployment, is_gone in missing:
                 if is_gone:
-                    await store.deployments.observe(
-                        transaction, deployment, gone(now, DELETED_ELSEWHERE), listed=False
-                    )
+                    doing = deployment.under_way
+                    ours = doing is not None and doing.kind is OperationKind.DELETE
+                    seen = gone(now, DELETED if ours else DELETED_ELSEWHERE)
+                    await store.deployments.observe(transaction, deployment, seen, listed=False)
                 elif deployment.listed:
                     await store.deployments.missed(transaction, deployment)
             if unseen:

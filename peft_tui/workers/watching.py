@@ -149,7 +149,8 @@ class Watch:
         if passed > self.patience:
             bills = "" if key == AWAIT_GONE else " It bills meanwhile."
             return f"This takes longer than {age(self.patience)}: {said}.{bills}"
-        return "still billing until the platform says stopped" if key == AWAIT_STOPPED else ""
+        may_bill = deployment is None or deployment.bills
+        return "still billing until the platform says stopped" if key == AWAIT_STOPPED and may_bill else ""
 
 
 def ends_billing(seen: Observation) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from peft_tui.cli.bench import bench
-from peft_tui.cli.main import _parse
+from peft_tui.cli.parser import parse
 from peft_tui.cli.testing import _Shown
 from peft_tui.cli.testing import test as ask
 from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotFound
@@ -27,7 +27,7 @@ class Shell:
         self.lived, self._capsys = lived, capsys
 
     async def run(self, *words: str) -> tuple[int, str, str]:
-        args = _parse(list(words))
+        args = parse(list(words))
         status = await {"test": ask, "bench": bench}[args.command](self.lived.backend, args)
         written = self._capsys.readouterr()
         return status, written.out, written.err

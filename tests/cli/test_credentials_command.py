@@ -13,7 +13,8 @@ import pytest
 
 from peft_tui.backend import Backend
 from peft_tui.cli.credentials import credentials
-from peft_tui.cli.main import _parse, main
+from peft_tui.cli.main import main
+from peft_tui.cli.parser import parse
 from peft_tui.credentials import Place, sealed
 from peft_tui.sandbox import Sandbox
 from tests.credentials.conftest import CHEAP
@@ -118,13 +119,17 @@ def test_the_environment_wins_and_that_is_said(run: Run, monkeypatch: pytest.Mon
         (("set",), "set needs a platform"),
         (("set", "nowhere"), "There is no platform “nowhere”"),
         (("set", "together", "NO_SUCH"), "Together AI has no “NO_SUCH”"),
-        (("set", "together", "--store", "keyring"), "The keyring cannot be used"),
         (("check", "huggingface"), "is asked only when"),
     ],
 )
 def test_what_cannot_be_is_refused_with_a_next_step(run: Run, words: tuple[str, ...], said: str) -> None:
     status, _, err = run("credentials", *words)
     assert status == 2 and said in err
+
+
+def test_a_keyring_that_is_not_there_is_no_fault_of_the_words(run: Run) -> None:
+    status, _, err = run("credentials", "set", "together", "--store", "keyring")
+    assert status == 1 and "The keyring cannot be used" in err
 
 
 def test_in_the_sandbox_nothing_of_the_person_s_own_is_looked_at(
@@ -157,7 +162,7 @@ class TestCheck:
     async def test_each_platform_is_asked_now(
         self, backend: Backend, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        status = await credentials(backend, _parse(["credentials", "check", "--json"]))
+        status = await credentials(backend, parse(["credentials", "check", "--json"]))
         checks: dict[str, Any] = {c["platform"]: c for c in json.loads(capsys.readouterr().out)["checks"]}
         assert checks["together"]["ok"] and checks["together"]["source"] == "environment"
         assert "acme" in checks["together"]["account"].lower() or checks["together"]["account"]
@@ -167,7 +172,7 @@ class TestCheck:
     async def test_one_that_works_ends_well_and_the_account_is_named(
         self, backend: Backend, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert await credentials(backend, _parse(["credentials", "check", "together"])) == 0
+        assert await credentials(backend, parse(["credentials", "check", "together"])) == 0
         out = capsys.readouterr().out
         assert out.startswith("✓ Together AI: ") and "(environment)" in out
 

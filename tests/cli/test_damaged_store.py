@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from peft_tui.cli.main import _command, _parse
+from peft_tui.cli.main import _command
+from peft_tui.cli.parser import parse
 from peft_tui.config import Config
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.operation import OperationState
@@ -49,7 +50,7 @@ def commands(lived: Life, path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     environ = {name: value for name, value in lived.sandbox.env.items() if "REPLICATE" in name}
 
     async def run(*words: str) -> int:
-        return await _command(_parse(list(words)), path.parent, environ, None, Config())
+        return await _command(parse(list(words)), path.parent, environ, None, Config())
 
     return run
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from peft_tui.cli.deploy import deploy
-from peft_tui.cli.life import adopt, change_life
+from peft_tui.cli.life import _said, adopt, change_life
 from peft_tui.cli.listing import show
-from peft_tui.cli.main import _parse
+from peft_tui.cli.parser import parse
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, NotLikeThis, NotPossible
-from peft_tui.domain.operation import OperationState
+from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Status, gone
+from tests import doubles
 from tests.life import Life, at_platform, life
 
 
@@ -28,7 +31,7 @@ class Shell:
 
     async def run(self, *words: str) -> tuple[int, str, str]:
         """Exit status, standard output, standard error."""
-        args = _parse(list(words))
+        args = parse(list(words))
         verb = {"adopt": adopt, "show": show}.get(args.command, change_life)
         status = await verb(self.lived.backend, args)
         written = self._capsys.readouterr()
@@ -74,15 +77,15 @@ async def test_a_life_in_commands(shell: Shell) -> None:
 
 async def test_without_a_yes_it_says_what_it_costs_and_does_nothing(shell: Shell) -> None:
     made = await shell.deployed()
-    with pytest.raises(ConfigurationInvalid, match=r"This would stop bot \(\$3\.51 /h now\)"):
+    with pytest.raises(ConfigurationInvalid, match=r"This would stop bot \(~\$3\.51/h now\)"):
         await shell.run("stop", "bot")
     assert len(await shell.lived.backend.store.operations.of_deployment(made.id)) == 1
 
 
 async def test_what_is_refused_is_refused_before_anything_is_asked(shell: Shell) -> None:
     await shell.deployed()
-    with pytest.raises(Conflict, match="It is not stopped"):
-        await shell.run("start", "bot", "--yes")
+    with pytest.raises(Conflict, match="managed here already"):
+        await shell.run("adopt", "bot")
     for setting, words in (
         ("colour=red", "no setting"),
         ("probe=no", "created"),
@@ -169,9 +172,9 @@ async def test_all_that_is_wrong_with_a_command_is_told_at_once(shell: Shell) ->
     made = await shell.deployed()
     words = ("deploy", "acme/llm-support", "--platform", "replicate", "--yes", "--name", made.name)
     with pytest.raises(NotLikeThis, match="named “bot” already") as taken:
-        await deploy(shell.lived.backend, _parse([*words]))
+        await deploy(shell.lived.backend, parse([*words]))
     with pytest.raises(ConfigurationInvalid) as caught:
-        await deploy(shell.lived.backend, _parse([*words, "--set", "colour=red", "--min", "99"]))
+        await deploy(shell.lived.backend, parse([*words, "--set", "colour=red", "--min", "99"]))
     for part in ("colour: Replicate has no such setting", "min_instances=99: ", "name: taken"):
         assert part in caught.value.message
     assert taken.value.exit_status == caught.value.exit_status == 2
@@ -180,6 +183,39 @@ async def test_all_that_is_wrong_with_a_command_is_told_at_once(shell: Shell) ->
 async def test_a_refusal_of_our_own_does_not_have_the_status_of_a_platform(shell: Shell) -> None:
     # BUG: 7 says that a platform refused; nobody was asked.
     await shell.deployed()
-    with pytest.raises(NotPossible, match="It is not stopped") as caught:
-        await shell.run("start", "bot", "--yes")
+    with pytest.raises(NotPossible, match="managed here already") as caught:
+        await shell.run("adopt", "bot")
     assert caught.value.exit_status == 1
+
+
+async def test_what_is_asked_for_again_is_the_same(shell: Shell) -> None:
+    """Scripts repeat themselves: a second command stays with what the first one asked for."""
+    made = await shell.deployed()
+    status, out, _ = await shell.run("start", "bot", "--yes")
+    assert (status, out) == (0, "bot: active\n"), "it runs already"
+    for words in (("--yes",), ("--yes", "--wait")):
+        await shell.run("stop", "bot", *words)
+    for words in (("--yes",), ("--yes", "--wait")):
+        await shell.run("delete", "bot", *words)
+    asked = await shell.lived.backend.store.operations.of_deployment(made.id)
+    assert sorted(one.kind for one in asked) == ["create", "delete", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "under_way", "waiting", "words"),
+    [
+        (OperationKind.STOP, None, None, "active"),
+        (OperationKind.STOP, OperationKind.STOP, None, "stopping, still billing"),
+        (OperationKind.START, OperationKind.STOP, OperationKind.START, "stopping, then starting"),
+        (OperationKind.UPDATE, OperationKind.UPDATE, None, "updating"),
+    ],
+)
+def test_what_goes_on_is_said_as_such(
+    kind: OperationKind, under_way: OperationKind | None, waiting: OperationKind | None, words: str
+) -> None:
+    row = doubles.deployment(observation=doubles.seen(usd_per_hour=Decimal("3.51")))
+    doing, after = (
+        replace(doubles.operation(row), kind=one) if one is not None else None for one in (under_way, waiting)
+    )
+    row = replace(row, operation=doing, others=(after,) if after is not None else ())
+    assert _said(row, kind).removesuffix(" (--wait stays until it is done)") == words

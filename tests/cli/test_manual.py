@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from peft_tui.cli.main import COMMANDS, main
+from peft_tui.cli.main import main
+from peft_tui.cli.parser import COMMANDS
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:

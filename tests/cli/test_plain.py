@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peft_tui.cli.listing import list_all
-from peft_tui.cli.main import _parse
+from peft_tui.cli.parser import parse
 from peft_tui.store import Store
 from tests.seeds import ENVIRON, FrozenClock, StillBackend, populated
 
@@ -17,7 +17,7 @@ async def test_every_fact_stands_on_a_line_of_its_own_with_its_name(
 ) -> None:
     backend = StillBackend(await Store.open(tmp_path), ENVIRON, FrozenClock(), tmp_path, None)
     await populated(backend.store)
-    assert await list_all(backend, _parse(["list", "--plain", "--cached"])) == 0
+    assert await list_all(backend, parse(["list", "--plain", "--cached"])) == 0
     await backend.close()
     out = capsys.readouterr().out
     assert out.startswith("7 deployments.\n\nname: ")

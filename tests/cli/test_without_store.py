@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from peft_tui.backend import Backend
-from peft_tui.cli.main import _command, _parse
+from peft_tui.cli.main import _command
+from peft_tui.cli.parser import parse
 from peft_tui.config import Config
 from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.operation import OperationState
@@ -51,7 +52,7 @@ async def test_it_is_listed_and_stopped_all_the_same(
         environ = {name: value for name, value in lived.sandbox.env.items() if "REPLICATE" in name}
 
         async def run(*words: str) -> int:
-            return await _command(_parse(list(words)), directory, environ, None, Config())
+            return await _command(parse(list(words)), directory, environ, None, Config())
 
         assert await run("list", "--json") == 0
         written = capsys.readouterr()
@@ -98,7 +99,7 @@ async def test_a_full_disk_does_not_keep_a_stop_from_the_platform(
             await insert(self, *what)
 
         monkeypatch.setattr(Operations, "insert", full)
-        args = _parse(["stop", "bot", "--yes", "--wait"])
+        args = parse(["stop", "bot", "--yes", "--wait"])
         assert await _command(args, directory, lived.sandbox.env, None, Config()) == 0
         assert "disk is full" in capsys.readouterr().err
         assert [row["billing"] for row in await lived.resources()] == [False]

@@ -228,6 +228,16 @@ class TestCommand:
         out = capsys.readouterr().out
         assert "✖ " in out and "→ The next start puts it aside and goes on with an empty one." in out
 
+    def test_what_the_screens_cannot_follow_is_told(
+        self, places: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (places / "config").mkdir()
+        (places / "config" / "config.toml").write_text('theme = "solarised"\n[keymap]\n"no.such" = "n"\n')
+        assert main(["doctor", "--json"]) == 1
+        found = json.loads(capsys.readouterr().out)["findings"]
+        told = [one["message"] for one in found if one["area"] == "settings"]
+        assert [words.partition(":")[0] for words in told] == ["theme", "keymap"], told
+
     def test_it_is_not_for_the_sandbox(self) -> None:
         assert main(["--sandbox", "doctor"]) == 2
         assert Vault(None).settled

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from peft_tui.cli.life import change_life
-from peft_tui.cli.main import _parse
+from peft_tui.cli.parser import parse
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.operation import Operation, OperationKind, OperationState
 from peft_tui.domain.status import Status
@@ -121,15 +121,15 @@ async def test_the_command_line_lists_them_and_goes_back(
     lived: Life, capsys: pytest.CaptureFixture[str]
 ) -> None:
     backend = lived.backend
-    assert await change_life(backend, _parse(["rollback", "bot", "--json"])) == 0
+    assert await change_life(backend, parse(["rollback", "bot", "--json"])) == 0
     versions = json.loads(capsys.readouterr().out)["versions"]
     assert [(v["number"], v["serves"], bool(v["refused"])) for v in versions] == [
         (2, True, True),
         (1, False, False),
     ]
-    assert await change_life(backend, _parse(["rollback", "bot"])) == 0
+    assert await change_life(backend, parse(["rollback", "bot"])) == 0
     assert "--to 1" in capsys.readouterr().out
-    assert await change_life(backend, _parse(["rollback", "bot", "--to", "1", "--yes"])) == 0
+    assert await change_life(backend, parse(["rollback", "bot", "--to", "1", "--yes"])) == 0
     row = await the_row(lived)
     assert (await lived.run(row)).state is OperationState.DONE
     assert releases(lived, await the_row(lived))[-1] == (3, 1)

@@ -20,7 +20,7 @@ async def test_an_adapter_directory_becomes_an_active_endpoint_on_together(
     adapter = write_adapter(tmp_path / "support-r16")
     async with application() as term:
         await walk_to_review(term, "support-bot", adapter)
-        assert "$5.49 /h at least" in term.text
+        assert "$5.49/h at least" in term.text
         assert not await servers.living(), "nothing is made before Deploy"
         term.press("ctrl+s")
         await refreshed_until(term, "support-bot .*● active")

@@ -21,7 +21,7 @@ async def test_stopped_read_back_started_again_and_deleted(
         await refreshed_until(term, "support-bot .*● active")
 
         term.press("x")
-        await term.sees("Stop support-bot on together?")
+        await term.sees("Stop support-bot on Together AI?")
         await term.sees("$5.49/h")
         assert [row["billing"] for row in await servers.living()] == [True], "asking changes nothing"
         term.press("y")
@@ -32,7 +32,7 @@ async def test_stopped_read_back_started_again_and_deleted(
 
         await term.sees("o start")
         term.press("o")
-        await term.sees("Start support-bot on together?")
+        await term.sees("Start support-bot on Together AI?")
         term.press("right", "enter")
         await term.sees("starting")
         await refreshed_until(term, "support-bot .*● active")

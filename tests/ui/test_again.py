@@ -48,7 +48,7 @@ async def test_a_failed_create_says_what_is_left_and_that_it_does_not_bill(tmp_p
         await at.press("x")
         await at.sees("Nothing of it runs or bills;")
         await at.press("D")
-        await at.sees("Delete bot on together?", "now $0.00/h", "what its create left is taken away")
+        await at.sees("Delete bot on Together AI?", "now $0.00/h", "what its create left is taken away")
 
 
 async def test_one_whose_machine_may_run_is_not_said_to_cost_nothing(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ async def test_one_whose_machine_may_run_is_not_said_to_cost_nothing(tmp_path: P
 
     async with at_home(tmp_path, unanswered) as at:
         await at.press("D")
-        await at.sees("Delete bot on together?", "what it costs is not known")
+        await at.sees("Delete bot on Together AI?", "what it costs is not known")
 
 
 async def test_try_again_opens_the_wizard_on_its_answers_with_what_went_wrong(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_where_there_is_nothing_to_keep_nothing_is_offered(tmp_path: Path)
 
     async with at_home(tmp_path, stopped) as at:
         await at.press("D")
-        await at.sees("Delete bot on replicate?")
+        await at.sees("Delete bot on Replicate?")
         assert not at.shows("keep the adapter")
 
 
@@ -227,4 +227,4 @@ async def test_a_start_of_several_says_what_is_known_of_its_price(tmp_path: Path
         question = Question("together", Topic.INSTANCE_TYPES)
         await backend_of(at.app).lookups.write(question, NOON, (InstanceType(H100, "H100", price),))
         await at.press("asterisk", "o")
-        await at.sees("Start 2 deployments?", "and 1 of unknown price", "after together, replicate: ")
+        await at.sees("Start 2 deployments?", "and 1 of unknown price", "instances bill.")

@@ -207,9 +207,9 @@ async def test_what_sending_does_is_said_before_and_what_is_stopped_is_not_sent(
     async with console(tmp_path) as (at, endpoints, _):
         screen = at.app.screen
         assert isinstance(screen, ConsoleScreen)
-        endpoints.found = replace(TARGET, wake=Wake.WAKES, wake_words="This boots an instance, $3.51 /h.")
+        endpoints.found = replace(TARGET, wake=Wake.WAKES, wake_words="This boots an instance, $3.51/h.")
         screen._ask_how()
-        await at.sees("This boots an instance, $3.51 /h.")
+        await at.sees("This boots an instance, $3.51/h.")
         endpoints.found = replace(TARGET, wake=Wake.REFUSED, wake_words="It is stopped: start it first.")
         screen._ask_how()
         await at.sees("It is stopped: start it first.")

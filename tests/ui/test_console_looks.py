@@ -107,7 +107,7 @@ def test_looks(
         endpoints = ScriptedEndpoints(VirtualClock(leaps=True))
         endpoints.found = PRICED
         if scene is asleep:
-            words = "It is asleep: this boots an instance (minutes), $5.49 /h until it sleeps again."
+            words = "It is asleep: this boots an instance (minutes), $5.49/h until it sleeps again."
             endpoints.found = replace(PRICED, wake=Wake.WAKES, wake_words=words)
         at.app._backend.prompts.endpoints = endpoints  # type: ignore[attr-defined]
         while "support-bot" not in at.selected or "support-bot-b" in at.selected:

@@ -91,7 +91,7 @@ async def three_active(store: Store) -> None:
 async def test_a_stop_says_what_it_costs_and_what_ends_and_cancel_comes_first(tmp_path: Path) -> None:
     async with at_home(tmp_path, one_active) as at:
         await at.press("x")
-        await at.sees("Stop bot on together?", "now $5.49/h", "stops 1 instance of bot-")
+        await at.sees("Stop bot on Together AI?", "now $5.49/h", "stops 1 instance of bot-")
         await at.sees(
             "1 set its replicas to 0", "Nothing bills once the platform says stopped", "▸ [ Cancel ]"
         )
@@ -104,7 +104,7 @@ async def test_a_stop_says_what_it_costs_and_what_ends_and_cancel_comes_first(tm
 async def test_a_stop_that_is_agreed_to_is_written_down(tmp_path: Path, keys: tuple[str, ...]) -> None:
     async with at_home(tmp_path, one_active) as at:
         await at.press("x")
-        await at.sees("Stop bot on together?")
+        await at.sees("Stop bot on Together AI?")
         await at.press(*keys)
         await at.sees("◐ stopping, still billing", "asked to stop 0s ago: it bills $5.49/h")
         assert await kinds(at, "bot") == [("stop", "queued")]
@@ -142,7 +142,7 @@ async def test_a_second_press_does_not_ask_twice(tmp_path: Path) -> None:
         assert isinstance(screen, DeploymentsScreen)
         screen.action_stop()
         screen.action_stop()
-        await at.sees("Stop bot on together?")
+        await at.sees("Stop bot on Together AI?")
         await at.press("escape")
         await at.gone("Stop bot")
         assert len(at.app.screen_stack) == 2
@@ -209,7 +209,7 @@ async def test_a_start_says_what_it_will_cost(tmp_path: Path) -> None:
         lookups = backend_of(at.app).lookups
         await lookups.write(Question("together", Topic.INSTANCE_TYPES), NOON, (machine,))
         await at.press("o")
-        await at.sees("Start bot on together?", "then $5.49 – $10.98/h", "$ bills from here")
+        await at.sees("Start bot on Together AI?", "then $5.49 – $10.98/h", "$ bills from here")
         await at.press("y")
         await at.sees("◐ starting")
         (operation,) = await asked(at, "bot")
@@ -223,7 +223,7 @@ async def test_a_start_says_what_it_will_cost(tmp_path: Path) -> None:
 async def test_deleting_what_serves_takes_its_name(tmp_path: Path) -> None:
     async with at_home(tmp_path, one_active) as at:
         await at.press("D")
-        await at.sees("Delete bot on together?", "delete its endpoint", "Type bot to delete.")
+        await at.sees("Delete bot on Together AI?", "delete its endpoint", "Type bot to delete.")
         await at.type("boy")
         await at.press("enter")
         assert at.shows("Type bot to delete.") and await asked(at, "bot") == []
@@ -235,7 +235,7 @@ async def test_deleting_what_serves_takes_its_name(tmp_path: Path) -> None:
 async def test_deleting_what_is_stopped_takes_a_word(tmp_path: Path) -> None:
     async with at_home(tmp_path, one_stopped) as at:
         await at.press("delete")
-        await at.sees("Delete bot on together?")
+        await at.sees("Delete bot on Together AI?")
         assert not at.shows("Type bot")
         await at.press("y")
         await at.sees("◐ deleting")
@@ -272,7 +272,7 @@ async def test_a_running_create_is_given_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "title", "words"),
     [
-        ("x", "Stop bot on together?", "starting, which waits for the stop, is given up"),
+        ("x", "Stop bot on Together AI?", "starting, which waits for the stop, is given up"),
         ("c", "Give up what is under way: bot?", "bot: it is not started again after the stop"),
     ],
 )
@@ -304,7 +304,7 @@ async def test_what_is_gone_at_the_platform_is_taken_off_the_list(tmp_path: Path
         await at.press("j" if not at.selected.split()[1] == "old" else "k")
         await at.selects("old")
         await at.press("D")
-        await at.sees("Delete old on together?", "It does not run at the platform any more; it is taken off")
+        await at.sees("Delete old on Together AI?", "It does not run at the platform any more")
         assert not at.shows("Type old")
         await at.press("y")
         await at.gone("old together")
@@ -322,7 +322,7 @@ async def test_marks_stay_with_their_deployments_and_verbs_apply_to_all_of_them(
         await at.press("x")
         await at.sees("Stop 2 deployments?", "now $10.98/h", "one · together · active · $5.49/h")
         await at.press("y")
-        await at.sees("Stop: asked for 2 deployments.")
+        await at.sees("Stop asked for: 2 deployments.")
         await at.gone("marked")
         assert [await kinds(at, name) for name in ("one", "two", "three")] == [
             [("stop", "queued")],
@@ -369,7 +369,7 @@ async def test_what_cannot_be_done_to_some_is_told_row_by_row(tmp_path: Path) ->
 
     async with at_home(tmp_path, mixed) as at:
         await at.press("asterisk", "x")
-        await at.sees("Stop bot on together?")
+        await at.sees("Stop bot on Together AI?")
         await at.press("y")
         await at.sees("Stop: 1 of 2 asked for", "✖ idle", "It is stopped already.", "✓ bot")
         await at.press("enter")
@@ -415,9 +415,11 @@ async def test_the_form_shows_the_values_and_the_difference_before_anything_is_s
         await at.sees("✖ Nothing is different yet.")
         await at.press("tab", "backspace", "5")
         await at.sees("● live", "was 2", "changes Maximum instances 2 → 5 live")
-        await at.sees("costs $5.49 – $27.45 /h now $5.49 – $10.98 /h", "steps change it while it serves")
+        await at.sees("costs $5.49 – $27.45/h now $5.49 – $10.98/h", "steps change it while it serves")
         await at.press("ctrl+s")
-        await at.sees("Update bot?", "then $5.49 – $27.45 /h", "changes Maximum instances 2 → 5 live")
+        await at.sees(
+            "Update bot on Together AI?", "then $5.49 – $27.45/h", "changes Maximum instances: 2 → 5 · live"
+        )
         assert await asked(at, "bot") == []
         await at.press("y")
         await at.sees("◐ updating")
@@ -432,7 +434,7 @@ async def test_a_value_that_cannot_be_is_said_before_anything_is_asked(tmp_path:
         await at.press("backspace", "9")
         await at.sees("✖ Minimum instances: at most the maximum, 2")
         await at.press("ctrl+s")
-        assert not at.shows("Update bot?")
+        assert not at.shows("Update bot on")
         await at.press("escape")
         await at.sees("NAME")
         assert await asked(at, "bot") == []
@@ -443,9 +445,9 @@ async def test_several_of_one_platform_are_changed_alike(tmp_path: Path) -> None
         await at.press("asterisk", "u")
         await at.sees("Update 3 deployments on Together AI", "$16.47/h now")
         await at.press("tab", "backspace", "4", "ctrl+s")
-        await at.sees("Update 3 deployments?", "then $16.47 – $65.88 /h")
+        await at.sees("Update 3 deployments?", "then $16.47 – $65.88/h")
         await at.press("y")
-        await at.sees("Update: asked for 3 deployments.")
+        await at.sees("Update asked for: 3 deployments.")
         for name in ("one", "two", "three"):
             assert [dict(operation.changes) for operation in await asked(at, name)] == [{"max_instances": 4}]
 
@@ -528,7 +530,7 @@ async def test_an_earlier_version_is_picked_and_what_that_does_is_shown_first(tm
         await at.press("j", "enter")
         await at.sees("Modal does not let it serve again.")
         await at.press("j", "enter")
-        await at.sees("Rollback bot on modal?", "now $3.95/h", "Version 1 serves", "both bill")
+        await at.sees("Rollback bot on Modal?", "now $3.95/h", "Version 1 serves", "both bill")
         assert await asked(at, "bot") == []
         await at.press("y")
         await at.sees("rolling back")
@@ -565,7 +567,7 @@ async def test_verbs_are_there_too_and_a_deleted_one_says_so(tmp_path: Path) -> 
         await at.press("enter")
         await at.sees("1 overview ●")
         await at.press("x")
-        await at.sees("Stop bot on together?")
+        await at.sees("Stop bot on Together AI?")
         await at.press("y")
         await at.sees("bot ◐ stopping, still billing", "stop asked for 0s ago")
         (bot,) = await store_of(at).deployments.named("bot")

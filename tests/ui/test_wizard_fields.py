@@ -180,7 +180,7 @@ async def test_a_machine_that_is_not_free_is_marked_and_can_be_chosen(tmp_path: 
         await scene.to_configuration()
         await scene.focus_field("Instance type")
         await scene.at.press("j")
-        await scene.at.sees("none free now", "$5.99 /h")
+        await scene.at.sees("none free now", "$5.99/h")
         await scene.at.press("ctrl+n")
         await scene.on_page(4)
 

@@ -15,6 +15,7 @@ from peft_tui.domain.offers import Change
 from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status, gone
 from peft_tui.drivers import capabilities
+from peft_tui.services.changes import current_value
 from peft_tui.services.life import LifeService
 from peft_tui.services.previews import preview, total_usd_per_hour
 from peft_tui.services.reasons import why_not, why_not_adopt
@@ -196,6 +197,23 @@ class TestUpdate:
         asked = await service.life.update(identity, {"min_instances": "2", "max_instances": "5"})
         assert (asked.state, dict(asked.changes)) == (OperationState.DONE, {})
         assert (await service.read(identity)).bounds_to_start == (2, 5)
+
+    async def test_where_a_start_makes_it_anew_all_changes_wait_for_it(self, service: Service) -> None:
+        # BUG: what is stopped on Modal was sent a new version, which was refused half-way.
+        settings = {**capabilities("modal").defaults(), "instance_type": "L4"}
+        made = deployment(settings=settings)
+        stopped = seen(Status.STOPPED, instance_type="L4", billed_instances=0)
+        made = replace(made, spec=replace(made.spec, platform="modal"), observation=stopped)
+        identity = await service.added(made)
+        changes = {"instance_type": "A10", "idle_timeout": "600", "batch_size": "64"}
+        told = preview(made, UPDATE, changes)
+        assert told.steps == () and {line.how for line in told.changes} == {"kept here"}
+        asked = await service.life.update(identity, changes)
+        assert (asked.state, dict(asked.changes), asked.steps) == (OperationState.DONE, {}, ())
+        found = await service.read(identity)
+        assert [current_value(found, key) for key in changes] == ["A10", 600, 64]
+        started = await service.life.start(identity)
+        assert started.state is OperationState.QUEUED
 
     @pytest.mark.parametrize(
         ("changes", "words"),

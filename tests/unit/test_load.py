@@ -13,7 +13,7 @@ from decimal import Decimal
 import pytest
 
 from peft_tui.credentials import Secret
-from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, PlatformFailed
+from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid, NotPossible, PlatformFailed
 from peft_tui.domain.inference import InferenceTarget, PromptRequest, TokenPrice, Usage, Wake
 from peft_tui.domain.measure import Source
 from peft_tui.domain.money import Price
@@ -152,7 +152,7 @@ async def test_a_cap_without_a_price_cannot_hold_and_nothing_is_sent(bench: Benc
 
 
 async def test_what_is_stopped_is_not_asked(bench: Bench) -> None:
-    with pytest.raises(ConfigurationInvalid, match="stopped"):
+    with pytest.raises(NotPossible, match="stopped"):
         await bench.run(plan(), target(wake=Wake.REFUSED, wake_words="It is stopped."))
     assert bench.endpoints.asked == []
 

@@ -12,11 +12,23 @@ import pytest
 
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import AuthenticationFailed, ConnectionFailed, ResourceUnavailable
+from peft_tui.domain.operation import OperationKind, OperationState
 from peft_tui.domain.status import Condition, Status
 from peft_tui.drivers.protocol import RemoteDeployment
 from peft_tui.store import Changes, Store
 from peft_tui.workers.refresh import ASKED_FOR, Refresh
-from tests.doubles import NOON, PLATFORM, ScriptedDriver, VirtualClock, broken, deployment, intend, remote
+from tests.doubles import (
+    NOON,
+    PLATFORM,
+    ScriptedDriver,
+    VirtualClock,
+    broken,
+    capabilities,
+    deployment,
+    intend,
+    operation,
+    remote,
+)
 
 
 class Watch:
@@ -55,6 +67,13 @@ class Watch:
         await intend(self.store, wanted)
         await self.tick(remote(wanted.remote_name, usd_per_hour=Decimal(5), billed_instances=1))
         return wanted.remote_name
+
+
+async def end(store: Store, row: Deployment, state: OperationState) -> None:
+    """Its create has ended."""
+    (create,) = await store.operations.of_deployment(row.id)
+    async with store.database.transaction() as transaction:
+        await store.operations.write_state(transaction, create, state, create.created_at)
 
 
 @pytest.fixture
@@ -118,6 +137,36 @@ class TestNew:
         # BUG: the same with two ids, such as one name under two owners.
         await watch.tick(remote("llama"), remote("llama", remote_id="another"), remote("qwen"))
         assert "qwen" in await watch.rows()
+
+
+class TestStopped:
+    async def test_a_stop_that_nobody_here_asked_for_says_so_as_long_as_it_lasts(self, watch: Watch) -> None:
+        watch.driver.capabilities = capabilities(guard=lambda settings: "It stops after 60 min idle.")
+        name = await watch.ours()
+        await end(watch.store, await watch.row(name), OperationState.DONE)
+        for _ in range(2):
+            await watch.tick(remote(name, Status.STOPPED, billed_instances=0))
+            seen = (await watch.row(name)).observation
+            assert seen is not None and seen.reason == "not stopped from here: It stops after 60 min idle."
+        await watch.tick(remote(name, billed_instances=1))
+        await watch.tick(remote(name, Status.STOPPED, reason="No credit is left.", billed_instances=0))
+        seen = (await watch.row(name)).observation
+        assert seen is not None and seen.reason == "No credit is left."
+
+    @pytest.mark.parametrize("state", [OperationState.RUNNING, OperationState.DONE, OperationState.CANCELLED])
+    async def test_one_that_was_asked_for_here_needs_no_reason(
+        self, watch: Watch, state: OperationState
+    ) -> None:
+        name = await watch.ours()
+        row = await watch.row(name)
+        await end(watch.store, row, OperationState.DONE)
+        async with watch.store.database.transaction() as transaction:
+            asked = operation(row, (), at=watch.clock.now())
+            stop = replace(asked, kind=OperationKind.STOP, state=state)
+            await watch.store.operations.insert(transaction, stop)
+        await watch.tick(remote(name, Status.STOPPED, billed_instances=0))
+        seen = (await watch.row(name)).observation
+        assert seen is not None and seen.reason == ""
 
 
 class TestUnchanged:

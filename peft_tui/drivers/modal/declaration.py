@@ -259,13 +259,13 @@ def plan_rollback(spec: DeploymentSpec, changes: Settings) -> tuple[PlannedStep,
 
 
 def leaves(spec: DeploymentSpec) -> str:
-    return "what containers have downloaded stays on the volumes peft-tui-*-cache, for the next ones"
+    return "What containers have downloaded stays on the volumes peft-tui-*-cache, for the next ones."
 
 
 def guard(settings: Settings) -> str:
     most, idle = settings.get("max_instances", 1), settings.get("idle_timeout", 300)
     if int(settings.get("min_instances") or 0) == 0 and not settings.get("buffer"):
-        return f"it sleeps after {idle} s without a request; never more than {most} at once"
+        return f"It sleeps after {idle} s without a request; never more than {most} at once."
     return ""
 
 
@@ -297,6 +297,7 @@ CAPABILITIES = Capabilities(
     reference=r"[\w.-]+:[\w./-]+|[\w.-]+-[0-9a-f]{8}",
     settings=SETTINGS,
     scale_to_zero=True,
+    starts_anew=True,
     plan=plan,
     guard=guard,
     keeps_adapter=lambda spec: spec.source.kind is SourceKind.DIRECTORY,

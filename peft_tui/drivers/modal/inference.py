@@ -64,6 +64,6 @@ def _wake(seen: Observation) -> tuple[Wake, str]:
     if seen.condition is Condition.ASLEEP:
         return Wake.WAKES, "It sleeps: the request boots a container, which bills from then on."
     if seen.status is not Status.ACTIVE:
-        rate = f", at {usd(seen.usd_per_hour)} /h" if seen.usd_per_hour else ""
+        rate = f", at {usd(seen.usd_per_hour)}/h" if seen.usd_per_hour else ""
         return Wake.WAKES, f"It is still starting: the request waits for it{rate}."
     return Wake.NOTHING, ""

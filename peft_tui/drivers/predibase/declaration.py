@@ -248,10 +248,10 @@ def refuses(kind: OperationKind, settings: Settings) -> str:
 
 def guard(settings: Settings) -> str:
     if carrier := carrier_of(settings):
-        return f"nothing new runs: {carrier} serves it"
+        return f"Nothing new runs: {carrier} serves it."
     if settings.get("min_instances") == 0:
         minutes, most = settings.get("idle_timeout", COOLDOWN_MINUTES), settings.get("max_instances", 1)
-        return f"it sleeps after {minutes} min without a request; never more than {most} at once"
+        return f"It sleeps after {minutes} min without a request; never more than {most} at once."
     return ""
 
 

@@ -56,7 +56,7 @@ def _source(deployment: Deployment, adapter: str) -> str:
 
 
 def _wake(seen: Observation, price: Price | None) -> tuple[Wake, str]:
-    rate = f"{usd(price.usd_per_hour)} /h" if price else "at a price that is not published,"
+    rate = f"{usd(price.usd_per_hour)}/h" if price else "at a price that is not published,"
     if seen.status is Status.STOPPED:
         return Wake.REFUSED, "It is stopped: nothing answers. Start it first; from then on it bills."
     if seen.status is Status.FAILED:

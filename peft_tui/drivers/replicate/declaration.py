@@ -146,7 +146,7 @@ def _leaves(spec: DeploymentSpec) -> str:
 
 def guard(settings: Settings) -> str:
     if settings.get("min_instances") == 0:
-        return f"it sleeps when idle; never more than {settings.get('max_instances', 1)} at once"
+        return f"It sleeps when idle; never more than {settings.get('max_instances', 1)} at once."
     return ""
 
 

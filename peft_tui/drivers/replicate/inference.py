@@ -50,7 +50,7 @@ async def target(api: ReplicateApi, deployment: Deployment) -> InferenceTarget:
 
 
 def _wake(seen: Observation, price: Price | None) -> tuple[Wake, str]:
-    rate = f"{usd(price.usd_per_hour)} /h" if price else "by the second"
+    rate = f"{usd(price.usd_per_hour)}/h" if price else "by the second"
     if seen.status is Status.STOPPED:
         return Wake.REFUSED, "It is stopped: Replicate refuses requests. Start it first."
     if seen.condition is Condition.ASLEEP:

@@ -190,7 +190,7 @@ def refuses(kind: OperationKind, settings: Settings) -> str:
 
 def guard(settings: Settings) -> str:
     minutes = settings.get("idle_timeout")
-    return f"Together stops it after {minutes} min without a request" if minutes else ""
+    return f"Together stops it after {minutes} min without a request." if minutes else ""
 
 
 CAPABILITIES = Capabilities(

@@ -79,7 +79,7 @@ def attached_name(endpoint: str, adapter: str) -> str:
 
 
 def _wake(seen: Observation) -> tuple[Wake, str]:
-    rate = f"{usd(seen.usd_per_hour)} /h" if seen.usd_per_hour else "by the hour"
+    rate = f"{usd(seen.usd_per_hour)}/h" if seen.usd_per_hour else "by the hour"
     if seen.status is Status.STOPPED:
         return (
             Wake.REFUSED,

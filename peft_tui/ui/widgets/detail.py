@@ -51,8 +51,9 @@ def folded(subject: Subject, width: int, height: int) -> list[Line]:
     if subject.deployment.waiting_start is not None:
         running.append((Cell("next".ljust(LABEL), "dim"), Cell("it is started again, and bills", "warn")))
     facts = facts_of(subject)
+    copies = (Cell("   y copies", "dim"),)
     quick = [
-        _pair(facts["endpoint"], ("model", facts["model"]), width),
+        _pair(facts["endpoint"], ("model", facts["model"]), width - width_of(copies)),
         _pair(facts["machine"], ("adapter", facts["adapter"]), width),
         _pair(facts["base"], None, width),
     ]
@@ -60,6 +61,7 @@ def folded(subject: Subject, width: int, height: int) -> list[Line]:
         (Cell(label.ljust(LABEL), "dim"), *line)
         for label, line in zip(("endpoint", "machine", "base"), quick, strict=True)
     ]
+    labelled[0] = spread(labelled[0], copies, width)
     nothing_yet = facts["endpoint"] == UNKNOWN
     if nothing_yet:
         pair = _pair(facts["adapter"], ("base", facts["base"]), width)
@@ -251,7 +253,7 @@ def history_lines(
         word = word_for(entry.status, entry.condition)
         lasted = span((until - entry.observed_at).total_seconds()) if until else ""
         until = entry.observed_at
-        said = " ".join(
+        said = " · ".join(
             part
             for part in (
                 clean_line(entry.platform_status, 40),

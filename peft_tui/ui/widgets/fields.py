@@ -16,7 +16,7 @@ from textual.widgets import Input
 
 from peft_tui.text import clean
 from peft_tui.ui.widgets.blocks import Block
-from peft_tui.ui.widgets.lines import Line, marked, shortened, width_of
+from peft_tui.ui.widgets.lines import Line, first_part, marked, shortened, width_of
 from peft_tui.ui.widgets.live_table import Cell
 
 _NOTE_CELLS = 13
@@ -134,8 +134,8 @@ class FieldRow(Horizontal):
     ) -> None:
         """Say something beside the field.
 
-        `more` is left out where there is no room for a good part of it; what is wrong, and an aside on what
-        cannot be chosen, is always whole.
+        Of `more` only whole parts are shown, as many as there is room for; what is wrong, and an aside on
+        what cannot be chosen, is always whole.
         """
 
         def build(width: int) -> list[Line]:
@@ -145,7 +145,7 @@ class FieldRow(Horizontal):
                 return marked("!", "warn", warning, width)
             if aside:
                 return marked("–", "dim", aside, width, "dim")
-            words = f"{note.ljust(_NOTE_CELLS)}{more}" if more and width >= _NOTE_CELLS + 18 else note
+            words = f"{note.ljust(_NOTE_CELLS)}{first_part(more, width - _NOTE_CELLS)}".rstrip()
             return [(Cell(shortened(words, width), "dim"),)]
 
         self.note.put(build)
@@ -165,7 +165,7 @@ class ActionLine(Block, can_focus=True, inherit_bindings=False):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "act", "Continue", show=False, id="wizard.act")
+        Binding("enter,space", "act", "Do it", show=False, id="wizard.act")
     ]
 
     class Acted(Message):

@@ -62,6 +62,29 @@ def clipped(line: Line, width: int) -> Line:
     return tuple(kept)
 
 
+def first_part(text: str, width: int) -> str:
+    """All of it where it fits, else the first of its parts, as many as do; never half a word."""
+    while cell_len(text) > width:
+        cut = max(text.rfind(joint) for joint in (" · ", "; ", ": "))
+        if cut < 0:
+            return ""
+        text = text[:cut]
+    return text
+
+
+_JOINTS = "/-_:,=?&@"
+"""Where a path, an id or an address may be broken: behind one of these."""
+
+
+def _head_of(word: str, room: int) -> tuple[str, str]:
+    """As much of a word as goes on a line, up to a joint of it where there is one, and the rest."""
+    head, _ = split_text(word, room)
+    joint = max(head.rfind(letter) for letter in _JOINTS) + 1
+    # A short stump is worse to read than a break in the middle.
+    end = joint if 3 * joint >= len(head) else len(head)
+    return word[:end], word[end:]
+
+
 def wrapped(text: str, width: int, tone: str = "", indent: int = 0) -> list[Line]:
     """Text broken between words, inside them only where they are longer than a line."""
     room = max(width - indent, 8)
@@ -73,7 +96,7 @@ def wrapped(text: str, width: int, tone: str = "", indent: int = 0) -> list[Line
                 if line:
                     lines.append(line)
                     line = ""
-                head, word = split_text(word, room)
+                head, word = _head_of(word, room)
                 lines.append(head)
             candidate = f"{line} {word}" if line else word
             if cell_len(candidate) > room:

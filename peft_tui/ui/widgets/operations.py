@@ -68,27 +68,34 @@ def operation_words(operation: Operation, now: datetime) -> str:
 
 
 def running_lines(operation: Operation, now: datetime, rate: float | None, width: int) -> list[Line]:
-    """The step under way in one line, and what comes after it in another."""
+    """The step under way, and in a line what comes after it."""
     step = operation.current
     if operation.state.ended or step is None:
         return []
     done = sum(step.state is StepState.DONE for step in operation.steps)
-    line = step_lines(operation, step, now, rate, width - LABEL)[0]
+    first, *more = step_lines(operation, step, now, rate, width - LABEL)
     count = Cell(f"step {done + 1}/{len(operation.steps)}".ljust(LABEL), "dim")
-    lines: list[Line] = [(count, *line)]
+    lines: list[Line] = [(count, *first), *((Cell(" " * LABEL), *line) for line in more)]
     rest = [following for following in operation.steps if following.seq > step.seq]
     if rest:
         titles = [("$ " if later.bills else "") + clean_line(later.title, 80) for later in rest]
-        lines.append(
-            (Cell("then".ljust(LABEL), "dim"), Cell(shortened(" → ".join(titles), width - LABEL), "dim"))
-        )
+        lines.append((Cell("then".ljust(LABEL), "dim"), Cell(_first_of(titles, width - LABEL), "dim")))
     return lines
+
+
+def _first_of(titles: list[str], width: int) -> str:
+    """As many whole titles as fit; `→ …` says that there are more."""
+    words = " → ".join(titles)
+    while len(words) > width and len(titles) > 1:
+        titles = titles[:-1]
+        words = " → ".join([*titles, "…"])
+    return shortened(words, width)
 
 
 def step_lines(
     operation: Operation, step: OperationStep, now: datetime, rate: float | None, width: int
 ) -> list[Line]:
-    """One step with its mark; the note of one that failed below it."""
+    """One step with its mark; the note of one that failed, or that is too long, below it."""
     title = clean_line(step.title, 80)
     bills = "  $ bills from here" if step.bills and step.state is StepState.PENDING else ""
     if step.state is StepState.DONE:
@@ -103,16 +110,18 @@ def step_lines(
     if step.state is StepState.PENDING and step is not operation.current:
         return [(Cell("· ", "dim"), Cell(title, "dim"), Cell(bills, "dim"))]
     mark = Cell("▸ ", "accent") if not operation.state.ended else Cell("· ", "dim")
-    note = clean_line(step.note, 120)
+    note = clean_line(step.note, 300)
     if progress := _progress(step, rate):
-        tail = progress
+        note, tail = "", progress
     else:
         # What was given up half-way does not grow older.
         until = operation.updated_at if operation.state.ended else now
-        passed = paced((until - step.started_at).total_seconds()) if step.started_at else ""
-        tail = "  ".join(part for part in (note, passed) if part)
-    said = Cell(shortened("  " + tail, width - 2 - len(title)), "dim")
-    return [(mark, Cell(title), said, Cell(bills, "dim"))]
+        tail = paced((until - step.started_at).total_seconds()) if step.started_at else ""
+    beside = "  ".join(part for part in (note, tail) if part)
+    fits = len(title) + len(beside) + len(bills) + 4 <= width
+    said = Cell(shortened(f"  {beside if fits else tail}", width - 2 - len(title)), "dim")
+    below = [] if fits or not note else wrapped(note, width, "dim", indent=2)
+    return [(mark, Cell(title), said, Cell(bills, "dim")), *below]
 
 
 def _progress(step: OperationStep, rate: float | None) -> str:

@@ -23,10 +23,11 @@ from peft_tui.drivers import capabilities
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Changes
 from peft_tui.ui.keymap import named
-from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen
+from peft_tui.ui.life import LifeScreen
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.deployment.sections import Known, Section, lines_of
 from peft_tui.ui.status import in_time, seen_at
+from peft_tui.ui.verbs import GREYED, LIFE_BINDINGS
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.detail import title_line
 from peft_tui.ui.widgets.keys import KeyBar

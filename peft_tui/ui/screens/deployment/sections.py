@@ -28,8 +28,8 @@ from peft_tui.ui.widgets.detail import (
     operation_lines,
     urgent_lines,
 )
-from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of, wrapped
-from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.lines import Line, clipped, spread, width_of, wrapped
+from peft_tui.ui.widgets.live_table import Cell, fit_text
 
 if TYPE_CHECKING:
     from peft_tui.domain.offers import Capabilities
@@ -92,11 +92,12 @@ def overview(known: Known, width: int) -> list[Line]:
         lines += [*wrapped(words, width, "warn" if deployment.origin is Origin.ORPHAN else "dim"), ()]
     if urgent := urgent_lines(subject, width, limit=12):
         lines += [*urgent, ()]
+    told = {line[0].text.strip() for line in urgent if line}
     operation = deployment.operation
     if operation is not None:
         lines += [*operation_lines(operation, known.now, known.rate, width), ()]
     for label, text in facts_of(subject).items():
-        if text != UNKNOWN or label not in ("says", "reason", "remote id"):
+        if label not in told and (text != UNKNOWN or label not in ("says", "reason", "remote id")):
             lines += labelled(label, text, width, "dim" if text == UNKNOWN else "")
     return lines + _settings(known, width)
 
@@ -107,25 +108,23 @@ def _settings(known: Known, width: int) -> list[Line]:
     if offers is None or not deployment.spec.settings:
         return []
     lines: list[Line] = [(), (Cell("settings", "strong"), Cell("   u changes them", "dim"))]
-    titles = [s.title for s in offers.settings if s.key in deployment.spec.settings]
-    longest = max((len(title) for title in titles), default=0) + 2
+    rows: list[tuple[str, str, str]] = []
     for setting in offers.settings:
-        if setting.key not in deployment.spec.settings:
-            continue
-        value = str(deployment.spec.settings[setting.key])
-        words = clean_line(f"{dict(setting.choices).get(value, value)} {setting.unit}".strip(), 200)
-        kept = "kept here" if setting.local else setting.change.value
-        room = max(width - longest - len(kept) - 3, 8)
-        lines.append(
-            (
-                Cell(setting.title.ljust(longest), "dim"),
-                Cell(shortened(words, room)),
-                Cell(f"   {kept}", "dim"),
-            )
-        )
+        if setting.key in deployment.spec.settings:
+            value = str(deployment.spec.settings[setting.key])
+            words = clean_line(f"{dict(setting.choices).get(value, value)} {setting.unit}".strip(), 200)
+            rows.append((setting.title, words, "kept here" if setting.local else setting.change.value))
+    longest = max((len(title) for title, _, _ in rows), default=0) + 2
+    room = max(width - longest - max((len(kept) for _, _, kept in rows), default=0) - 3, 8)
+    column = min(max((len(words) for _, words, _ in rows), default=0), room)
+    for title, words, kept in rows:
+        head = Cell(title.ljust(longest), "dim")
+        first, *rest = wrapped(words, column)
+        lines.append((head, Cell(fit_text(first[-1].text, column)), Cell(f"   {kept}", "dim")))
+        lines += [(Cell(" " * longest), *line) for line in rest]
     if deployment.origin is Origin.OURS:
         guard = offers.guard(deployment.spec.settings)
-        words = clean_line(guard, 200) or "nothing stops it by itself: it bills until you stop it"
+        words = clean_line(guard, 200) or "Nothing stops it by itself: it bills until you stop it."
         first, *rest = wrapped(words, width - longest, "" if guard else "warn")
         lines.append((Cell("Guard".ljust(longest), "dim"), *first))
         lines += [(Cell(" " * longest), *line) for line in rest]

@@ -26,9 +26,10 @@ from peft_tui.domain.status import Status
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
 from peft_tui.ui.attention import Watch
+from peft_tui.ui.costs import per_hour, sums
 from peft_tui.ui.filter import Filter
 from peft_tui.ui.keymap import named
-from peft_tui.ui.life import GREYED, LIFE_BINDINGS, LifeScreen, per_hour, sums
+from peft_tui.ui.life import LifeScreen
 from peft_tui.ui.marks import Marks
 from peft_tui.ui.order import DOWNWARDS
 from peft_tui.ui.platforms import PlatformWords
@@ -37,6 +38,7 @@ from peft_tui.ui.screens.deployments.listing import Listing
 from peft_tui.ui.screens.deployments.pane import DetailPane
 from peft_tui.ui.screens.deployments.state_bar import StateBar
 from peft_tui.ui.session import View, ViewKeeper
+from peft_tui.ui.verbs import GREYED, LIFE_BINDINGS
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.headline import freshness, header, nothing_matches, state
 from peft_tui.ui.widgets.keys import KeyBar

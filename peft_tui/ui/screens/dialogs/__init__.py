@@ -2,7 +2,7 @@
 
 from peft_tui.ui.screens.dialogs.confirm import ConfirmScreen
 from peft_tui.ui.screens.dialogs.outcome import OutcomeScreen, RowOutcome
-from peft_tui.ui.screens.dialogs.question import Question
+from peft_tui.ui.screens.dialogs.question import LeftOut, Question
 from peft_tui.ui.screens.dialogs.versions import VersionsScreen
 
-__all__ = ["ConfirmScreen", "OutcomeScreen", "Question", "RowOutcome", "VersionsScreen"]
+__all__ = ["ConfirmScreen", "LeftOut", "OutcomeScreen", "Question", "RowOutcome", "VersionsScreen"]

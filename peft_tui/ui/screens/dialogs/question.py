@@ -11,7 +11,7 @@ from peft_tui.domain.money import per_hour as price_of
 from peft_tui.domain.operation import DOING, OperationKind
 from peft_tui.domain.status import Condition, Status, word_for
 from peft_tui.text import clean_line
-from peft_tui.ui.life import per_hour
+from peft_tui.ui.costs import per_hour
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
@@ -33,6 +33,14 @@ class Fact:
     label: str
     text: str
     tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One that was chosen too, and for which it is not possible."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ def asked_about(
     sums: tuple[str, str],
     coming: str = "",
     traffic: Mapping[str, int] | None = None,
+    left_out: Sequence[LeftOut] = (),
 ) -> Question:
     """The confirmation of one verb on one or several deployments.
 
@@ -74,77 +83,110 @@ def asked_about(
         sums: what all of them cost per hour now, and a note to that.
         coming: what they will cost per hour, where that is another thing.
         traffic: how many requests were sent to each of them lately, by id.
+        left_out: those that were chosen too.
     """
     kind = previews[0].kind
     word = kind.value.capitalize()
     deployments = [preview.deployment for preview in previews]
-    costs = Fact("now", per_hour(sums), "strong" if kind in DESTRUCTIVE else "")
-    then = [Fact("then", coming, "strong")] if coming else []
+    facts = [Fact("now", per_hour(sums), "strong" if kind in DESTRUCTIVE else "")]
+    facts += [Fact("then", coming, "strong")] if coming else []
     if kind in DESTRUCTIVE and (requests := sum((traffic or {}).values())):
         plural = "" if requests == 1 else "s"
-        then.append(Fact("traffic", f"{requests} request{plural} from here in the last 15 minutes", "warn"))
+        facts.append(Fact("traffic", f"{requests} request{plural} from here in the last 15 minutes", "warn"))
     if len(previews) > 1:
-        return Question(
-            f"{word} {len(previews)} deployments?",
-            word,
-            (costs, *then, *_named(deployments), *_common(previews)),
-            _to_type(kind, deployments, traffic or {}),
-            "bad" if kind is OperationKind.DELETE else "warn",
-            _option(kind, deployments),
-        )
-    preview, deployment = previews[0], deployments[0]
-    facts = [costs, *then]
-    if preview.gives_up is not None:
-        doing = DOING[preview.gives_up.kind]
-        waits = preview.gives_up is deployment.waiting_start
-        where = "waits for the stop" if waits else "is under way"
-        facts.append(Fact("ends", f"{doing}, which {where}, is given up", "warn"))
-    for line in preview.changes:
-        old, new = ("—" if value is None else str(value) for value in (line.old, line.new))
-        facts.append(Fact("changes", clean_line(f"{line.title}  {old} → {new}", 200)))
-    if preview.stops:
-        facts.append(Fact("stops", clean_line(preview.stops, 400)))
-    facts += _steps(preview)
-    if preview.afterwards:
-        facts.append(Fact("after", clean_line(preview.afterwards, 600)))
+        facts += [*_named(deployments), *_left_out(left_out)]
+        if kind is OperationKind.UPDATE:
+            # They are changed alike.
+            facts += [*_changes(previews[0]), *_steps(previews[0])]
+        facts += _common(previews)
+    else:
+        facts += [*_left_out(left_out), *_facts_of(previews[0])]
+    if kind is OperationKind.UPDATE and any(preview.rolls_out for preview in previews):
+        facts.append(Fact("mind", "It rolls out anew: what serves now may pause.", "warn"))
+    one = deployments[0]
     return Question(
-        f"{word} {clean_line(deployment.name, 80)} on {clean_line(deployment.platform, 40)}?",
-        word,
+        f"{word} {_what(deployments)}{f' on {title_of(one)}' if len(previews) == 1 else ''}?",
+        "Apply" if kind is OperationKind.UPDATE else word,
         tuple(facts),
         _to_type(kind, deployments, traffic or {}),
-        "bad" if kind is OperationKind.DELETE else "warn",
+        {OperationKind.DELETE: "bad", OperationKind.UPDATE: "accent"}.get(kind, "warn"),
         _option(kind, deployments),
     )
 
 
-def about_adopting(deployments: Sequence[Deployment], sums: tuple[str, str]) -> Question:
+def about_adopting(
+    deployments: Sequence[Deployment], sums: tuple[str, str], left_out: Sequence[LeftOut] = ()
+) -> Question:
     """Nothing is sent for it; still one should see what one takes over."""
-    what = clean_line(deployments[0].name, 80) if len(deployments) == 1 else f"{len(deployments)} deployments"
+    they = "They are managed from here: each" if len(deployments) > 1 else "It is managed from here: it"
     return Question(
-        f"Adopt {what}?",
+        f"Adopt {_what(deployments)}?",
         "Adopt",
         (
             Fact("now", per_hour(sums)),
             *(_named(deployments) if len(deployments) > 1 else ()),
-            Fact(
-                "after", "It is managed from here: it can be started, updated and deleted. Nothing is sent."
-            ),
+            *_left_out(left_out),
+            Fact("after", f"{they} can be started, updated and deleted. Nothing is sent."),
         ),
         tone="accent",
     )
 
 
-def about_cancelling(deployments: Sequence[Deployment]) -> Question:
+def about_cancelling(deployments: Sequence[Deployment], left_out: Sequence[LeftOut] = ()) -> Question:
     """What giving up means depends on what is under way."""
     facts = [
         Fact("ends", f"{clean_line(d.name, 60)}: {_given_up(d)}")
         for d in deployments[:MOST_NAMES]
         if d.to_give_up is not None
     ]
-    if more := len(deployments) - MOST_NAMES:
-        facts += [Fact("", f"and {more} more")] if more > 0 else []
-    what = clean_line(deployments[0].name, 80) if len(deployments) == 1 else f"{len(deployments)} deployments"
-    return Question(f"Give up what is under way: {what}?", "Give up", tuple(facts))
+    if (more := len(deployments) - MOST_NAMES) > 0:
+        facts.append(Fact("", f"and {more} more"))
+    facts += _left_out(left_out)
+    return Question(f"Give up what is under way: {_what(deployments)}?", "Give up", tuple(facts))
+
+
+def title_of(deployment: Deployment) -> str:
+    """Its platform as that calls itself."""
+    from peft_tui.drivers import capabilities
+
+    return clean_line(capabilities(deployment.platform).title, 40)
+
+
+def _what(deployments: Sequence[Deployment]) -> str:
+    return clean_line(deployments[0].name, 80) if len(deployments) == 1 else f"{len(deployments)} deployments"
+
+
+def _facts_of(preview: Preview) -> list[Fact]:
+    """What it means for one."""
+    facts = []
+    if preview.gives_up is not None:
+        waits = preview.gives_up is preview.deployment.waiting_start
+        where = "waits for the stop" if waits else "is under way"
+        facts.append(Fact("ends", f"{DOING[preview.gives_up.kind]}, which {where}, is given up", "warn"))
+    facts += _changes(preview)
+    if preview.stops:
+        facts.append(Fact("stops", clean_line(preview.stops, 400)))
+    facts += _steps(preview)
+    if preview.afterwards:
+        facts.append(Fact("after", clean_line(preview.afterwards, 600)))
+    return facts
+
+
+def _changes(preview: Preview) -> list[Fact]:
+    facts = []
+    for line in preview.changes:
+        old, new = ("—" if value is None else str(value) for value in (line.old, line.new))
+        facts.append(Fact("changes", clean_line(f"{line.title}: {old} → {new} · {line.how}", 200)))
+    return facts
+
+
+def _left_out(left_out: Sequence[LeftOut]) -> list[Fact]:
+    facts = [
+        Fact("left out", clean_line(f"{one.name}: {one.reason}", 300), "dim") for one in left_out[:MOST_NAMES]
+    ]
+    if (more := len(left_out) - MOST_NAMES) > 0:
+        facts.append(Fact("left out", f"and {more} more", "dim"))
+    return facts
 
 
 def _given_up(deployment: Deployment) -> str:
@@ -218,8 +260,8 @@ def _common(previews: Sequence[Preview]) -> list[Fact]:
     whose: dict[str, dict[str, None]] = {}
     for one in previews:
         if one.afterwards:
-            whose.setdefault(one.afterwards, {})[one.deployment.platform] = None
-    several = len({one.deployment.platform for one in previews}) > 1
+            whose.setdefault(one.afterwards, {})[title_of(one.deployment)] = None
     for words, there in list(whose.items())[:4]:
+        several = len(whose) > 1
         facts.append(Fact("after", clean_line(f"{', '.join(there)}: {words}" if several else words, 400)))
     return facts

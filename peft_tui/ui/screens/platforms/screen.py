@@ -148,7 +148,8 @@ class PlatformsScreen(Screen[None]):
             for field in holder.fields
         ]
         self._list.set_picks(picks, cursor or self._list.cursor_key)
-        self.query_one("#stores", Block).redraw()
+        for place in ("#title", "#stores"):
+            self.query_one(place, Block).redraw()
         self.refresh_bindings()
 
     def _row(self, holder: Holder, field: CredentialField, width: int) -> list[Line]:
@@ -157,7 +158,9 @@ class PlatformsScreen(Screen[None]):
         return field_lines(holder, found, check, asking, self._backend.clock.now(), width)
 
     def _draw_title(self, width: int) -> list[Line]:
-        return [(Cell("Credentials", "strong"), Cell("   the environment always wins", "dim"))]
+        url = self._backend.sandbox_url
+        beside = f"the sandbox listens at {url}" if url else "the environment always wins"
+        return [(Cell("Credentials", "strong"), Cell(f"   {beside}", "dim"))]
 
     def _draw_told(self, width: int) -> list[Line]:
         words, tone = self._told

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from peft_tui.domain.money import Price, usd_range
 from peft_tui.domain.offers import Assessment, Change, Setting
+from peft_tui.services.changes import HOW
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
 from peft_tui.ui.screens.update.work import CHANGEABLE, UpdateWork, common_text
 from peft_tui.ui.screens.wizard.configuration_page import ConfigurationPage, other_lines
 from peft_tui.ui.screens.wizard.words import price_source
 from peft_tui.ui.widgets.blocks import Block
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.widgets.lines import Line, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 LABEL = 10
-_NOTES = {Change.LIVE: "live", Change.REDEPLOY: "rolls out"}
 
 
 class UpdatePage(ConfigurationPage):
@@ -42,11 +42,13 @@ class UpdatePage(ConfigurationPage):
         return self.work.problem
 
     def note(self, setting: Setting) -> tuple[str, str]:
-        note = "kept here" if setting.local else _NOTES[setting.change]
+        note = "kept here" if setting.local else HOW[setting.change]
         if setting.key in self.work.changes:
             before = "they differ" if self._differ(setting) else self._words(setting, self._before(setting))
             return f"● {note}", f"was {before}"
-        return f"  {note}", " · ".join(part for part in (setting.unit, setting.help) if part)
+        # What is kept here says so once.
+        help = "" if setting.local else setting.help
+        return f"  {note}", " · ".join(part for part in (setting.unit, help) if part)
 
     def draw_others(self, width: int) -> list[Line]:
         lines: list[Line] = []
@@ -65,6 +67,7 @@ class UpdatePage(ConfigurationPage):
         if problem := work.problem:
             return [(Cell("✖ ", "bad"), *line) for line in wrapped(clean_line(problem, 300), width - 2)]
         lines: list[Line] = []
+        hows = {line.key: line.how for line in work.previews()[0].changes}
         for key, text in changes.items():
             setting = work.offers.setting(key)
             assert setting is not None
@@ -75,22 +78,26 @@ class UpdatePage(ConfigurationPage):
                 Cell(before, "dim"),
                 Cell(" → "),
                 Cell(self._words(setting, text), "strong"),
-                Cell(f"   {'kept here' if setting.local else _NOTES[setting.change]}", "dim"),
+                Cell(f"   {hows.get(key, HOW[setting.change])}", "dim"),
             )
             lines.append(cells)
         now, then = work.bounds({}), work.bounds(changes)
         price = work.price(work.deployments[0])
+        known = then.low is not None
+        costs = Cell(usd_range(then.low, then.high) if known else "not known", "strong")
+        words = f"now {usd_range(now.low, now.high)}" if now != then else "as now"
+        if work.are_stopped:
+            words = "once it is started"
         source = f"   {price_source(price, work.now)}" if isinstance(price, Price) else ""
-        was = f"   now {usd_range(now.low, now.high)}" if now != then else "   as now"
-        costs = usd_range(then.low, then.high)
-        unknown = costs == UNKNOWN
-        lines.append(
-            (
-                Cell("costs".ljust(LABEL), "dim"),
-                Cell("not known" if unknown else costs, "strong"),
-                Cell("" if unknown else was + source, "dim"),
-            )
+        figures: Line = (
+            Cell("costs".ljust(LABEL), "dim"),
+            costs,
+            Cell(f"   {words}" if known else "", "dim"),
         )
+        if not known or width_of(figures) + len(source) <= width:
+            lines.append((*figures, Cell(source if known else "", "dim")))
+        else:
+            lines += [figures, *wrapped(source, width, "dim", indent=LABEL)]
         return lines + self._steps(width)
 
     def _steps(self, width: int) -> list[Line]:

@@ -18,11 +18,11 @@ from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.money import usd_range
 from peft_tui.store.database import Changes
 from peft_tui.text import clean_line
+from peft_tui.ui.costs import per_hour, sums
 from peft_tui.ui.keymap import named
-from peft_tui.ui.life import per_hour, sums
-from peft_tui.ui.rows import UNKNOWN
 from peft_tui.ui.screens.dialogs import ConfirmScreen
-from peft_tui.ui.screens.dialogs.question import Fact, Question
+from peft_tui.ui.screens.dialogs.question import LeftOut, asked_about
+from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.update.page import UpdatePage
 from peft_tui.ui.screens.update.work import UpdateWork
 from peft_tui.ui.screens.wizard.foot import Foot
@@ -51,6 +51,7 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
         Binding("tab", "next_field", "Next field", tooltip="shift+tab goes back."),
         Binding("ctrl+s", "apply", "Apply", tooltip="Shows once more what changes, then does it."),
         Binding("ctrl+r", "ask_again", "Ask again", tooltip="Ask for prices anew.", show=False),
+        Binding("f1,question_mark", "help", "Help", tooltip="Every key of this place."),
         Binding("up,k", "step(-1)", "Up", show=False),
         Binding("down,j", "step(1)", "Down", show=False),
         Binding("pageup", "scroll_page(-1)", "Page up", show=False),
@@ -58,8 +59,12 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
     ]
     BINDINGS = named("update", BINDINGS)
 
-    def __init__(self, backend: Backend, deployments: Sequence[Deployment]) -> None:
+    def __init__(
+        self, backend: Backend, deployments: Sequence[Deployment], left_out: Sequence[LeftOut] = ()
+    ) -> None:
+        """`left_out` were chosen too, and cannot be changed now."""
         super().__init__()
+        self._left_out = left_out
         self._work = UpdateWork.on(backend, deployments)
         self._page = UpdatePage(self._work)
         self._unlisten: Callable[[], None] = lambda: None
@@ -139,6 +144,9 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
         inside = focused is not None and self._page in focused.ancestors
         self._foot.help(self._page.help_of(focused) if focused is not None and inside else "")
 
+    def action_help(self) -> None:
+        show_help(self)
+
     def action_next_field(self) -> None:
         """To the next field; our own name for it, so that the foot and the help show it."""
         self.focus_next()
@@ -165,31 +173,14 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
             start_work(self, self._apply, group="apply")
 
     async def _apply(self) -> None:
-        changes = self._work.changes
-        if await self.app.push_screen_wait(ConfirmScreen(self._question())):
-            self.dismiss(changes)
-
-    def _question(self) -> Question:
         work = self._work
-        previews = work.previews()
-        deployments = work.deployments
-        name = clean_line(deployments[0].name, 80)
-        facts = [Fact("now", per_hour(sums(deployments)))]
-        after = work.bounds(work.changes)
-        costs = usd_range(after.low, after.high)
-        facts.append(Fact("then", "what it costs is not known" if costs == UNKNOWN else costs, "strong"))
-        for line in previews[0].changes:
-            old = UNKNOWN if line.old is None else str(line.old)
-            new = UNKNOWN if line.new is None else str(line.new)
-            how = "kept here" if line.kept_here else line.change.value
-            facts.append(Fact("changes", clean_line(f"{line.title}  {old} → {new}   {how}", 200)))
-        facts += [
-            Fact("steps", f"{n} {clean_line(step.title, 120)}") for n, step in enumerate(previews[0].steps, 1)
-        ]
-        if any(one.rolls_out for one in previews):
-            facts.append(Fact("mind", "It rolls out anew: what serves now may pause.", "warn"))
-        what = name if len(deployments) == 1 else f"{len(deployments)} deployments"
-        return Question(f"Update {what}?", "Apply", tuple(facts), tone="accent")
+        changes, after = work.changes, work.bounds(work.changes)
+        costs = usd_range(after.low, after.high) + (" once it is started" if work.are_stopped else "")
+        if after.low is None:
+            costs = "what it costs is not known"
+        asked = asked_about(work.previews(), sums(work.deployments), costs, left_out=self._left_out)
+        if await self.app.push_screen_wait(ConfirmScreen(asked)):
+            self.dismiss(changes)
 
     @property
     def _foot(self) -> Foot:

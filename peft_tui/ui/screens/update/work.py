@@ -12,10 +12,10 @@ from peft_tui.domain.errors import ConfigurationInvalid
 from peft_tui.domain.money import Price
 from peft_tui.domain.offers import Assessment, Change, Setting
 from peft_tui.domain.operation import OperationKind
-from peft_tui.services.changes import current_value
+from peft_tui.services.changes import current_value, is_stopped
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.services.previews import Preview, preview
-from peft_tui.ui.life import hourly_price
+from peft_tui.ui.costs import hourly_price
 from peft_tui.ui.screens.wizard.answers import Answers, Look
 from peft_tui.ui.screens.wizard.draft import Draft
 from peft_tui.ui.screens.wizard.page import Work
@@ -112,6 +112,11 @@ class UpdateWork(Work):
                 return Bounds()
             low, high = low + amount * int(counts[0]), high + amount * int(counts[1])
         return Bounds(low, high)
+
+    @property
+    def are_stopped(self) -> bool:
+        """What they would cost they cost after a start."""
+        return all(map(is_stopped, self.deployments))
 
     def _is_changeable(self, key: str) -> bool:
         setting = self.offers.setting(key)

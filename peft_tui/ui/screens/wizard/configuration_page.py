@@ -23,7 +23,7 @@ from peft_tui.ui.screens.wizard.facts import LABEL
 from peft_tui.ui.screens.wizard.page import Page, Work
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.fields import Choice, FieldRow, TextField
-from peft_tui.ui.widgets.lines import Line, marked, wrapped
+from peft_tui.ui.widgets.lines import Line, first_part, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell, fit_text
 from peft_tui.ui.widgets.pick_list import Pick, PickList
 
@@ -33,6 +33,8 @@ _CHANGES = {
     Change.CREATE_ONLY: "fixed once created",
     Change.UNSUPPORTED: "",
 }
+_SAID = 18
+"""Cells kept beside a machine for what is said of it: a long title gives way."""
 
 
 class ConfigurationPage(Page):
@@ -239,8 +241,9 @@ def _machine(machine: InstanceType, all_of_them: tuple[InstanceType, ...], width
     """Title, price, availability: each in its column."""
     prices = [usd(m.price.usd_per_hour if m.price else None) for m in all_of_them]
     titles = [clean_line(m.title or m.id, 60) for m in all_of_them]
-    price_cells = max(map(len, prices)) + 3
-    title_cells = min(max(map(len, titles)), max(width - price_cells - 4, 8))
+    price_cells = max(map(len, prices)) + 2
+    kept = _SAID if any(m.availability for m in all_of_them) else 0
+    title_cells = min(max(map(len, titles)), max(width - price_cells - 4 - kept, 8))
     price = usd(machine.price.usd_per_hour if machine.price else None)
     left = width - title_cells - price_cells - 4
     words = clean_line(machine.availability, 80)
@@ -248,8 +251,10 @@ def _machine(machine: InstanceType, all_of_them: tuple[InstanceType, ...], width
         words = f"! {words or 'none free'}"
     line = (
         Cell(fit_text(clean_line(machine.title or machine.id, 60), title_cells, "left", "middle")),
-        Cell("  " + f"{price} /h".rjust(price_cells)),
+        Cell("  " + f"{price}/h".rjust(price_cells)),
         Cell("  "),
-        Cell(fit_text(words, max(left, 0)), "warn" if machine.available is False else "dim"),
+        Cell(
+            fit_text(first_part(words, left), max(left, 0)), "warn" if machine.available is False else "dim"
+        ),
     )
     return [line]

@@ -39,6 +39,6 @@ def context_line(page: Page, width: int) -> Line:
     cost = work.draft.cost(work.assessment.value)
     source = price_source(cost.price, work.now)
     right: Line = (Cell(cost_range(cost), "strong"), Cell(f"  {source}", "dim"))
-    if width_of(right) > width - 16:
+    if width_of(right) + width_of(page.headline) + 2 > width:
         right = right[:1]
     return spread(page.headline, right, width)

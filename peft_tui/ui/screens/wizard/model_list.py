@@ -33,7 +33,7 @@ def model_picks(look: Look[tuple[PlatformModel, ...]], typed: str, platform: str
             return error_lines(look.error, width, again=True)
         if look.value is None:
             return [(Cell(f"asking {platform} what is there…", "dim"),)]
-        said = "nothing there matches: it is tried as typed" if models else "nothing of yours is there"
+        said = "nothing there matches: it is tried as typed" if models else "none is known: type its id"
         return [(Cell(shortened(said, width), "dim"),)]
 
     return picks, words

@@ -23,7 +23,7 @@ from peft_tui.ui.screens.wizard.page import Page, Work
 from peft_tui.ui.screens.wizard.words import source_title
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.fields import FieldRow, TextField
-from peft_tui.ui.widgets.lines import Line, marked, shortened
+from peft_tui.ui.widgets.lines import Line, marked, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.pick_list import Pick, PickList
 from peft_tui.ui.work import start_work
@@ -282,7 +282,6 @@ class ModelPage(Page):
 
 def _kind_row(title: str, how: str, why_not: str, width: int) -> list[Line]:
     head = title.ljust(15)
-    if how:
-        return [(Cell(head), Cell(shortened(how, width - 15), "dim"))]
-    first, *rest = marked("–", "dim", why_not, width - 15, "dim")
-    return [(Cell(head, "dim"), *first), *((Cell(" " * 15), *line) for line in rest)]
+    lines = wrapped(how, width - 15, "dim") if how else marked("–", "dim", why_not, width - 15, "dim")
+    first, *rest = lines
+    return [(Cell(head, "" if how else "dim"), *first), *((Cell(" " * 15), *line) for line in rest)]

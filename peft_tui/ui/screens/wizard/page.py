@@ -76,7 +76,7 @@ class Work:
         return asked
 
 
-class Page(VerticalScroll, can_focus=False):
+class Page(VerticalScroll, can_focus=False, inherit_bindings=False):
     """One page. It writes into the draft as one types and keeps nothing of its own worth keeping."""
 
     STEP: ClassVar[int]

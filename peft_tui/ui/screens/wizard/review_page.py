@@ -122,7 +122,7 @@ class ReviewPage(Page):
         ends = ((low, "least", spec.min_instances), (high, "most", spec.max_instances))
         for amount, words, count in ends:
             times = f"  {count} × {usd(cost.price.usd_per_hour)}" if cost.price else ""
-            figure = Cell(f"  {amount.rjust(size)} /h", "strong")
+            figure = Cell(f"  {amount.rjust(size)}/h", "strong")
             lines.append((figure, Cell(f" at {words}"), Cell(times, "dim")))
         lines += wrapped(price_source(cost.price, self.work.now), width, "dim", indent=2)
         lines += self._stops(width)

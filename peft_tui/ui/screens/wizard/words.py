@@ -47,7 +47,7 @@ def price_source(price: Price | None, now: datetime) -> str:
 
 
 def cost_range(cost: Cost) -> str:
-    """`$5.49 – $10.98 /h`."""
+    """`$5.49 – $10.98/h`."""
     return usd_range(cost.low, cost.high)
 
 
