@@ -49,6 +49,7 @@ class Refresh:
         self._store = store
         self._clock = clock
         self._not_before = 0.0
+        self._account = ""
         self._error: tuple[str, str] | None = None
         self._explained: dict[str, tuple[str, str]] = {}
         """State and reason by remote id."""
@@ -76,7 +77,7 @@ class Refresh:
         if self._clock.monotonic() < self._not_before:
             return
         try:
-            account = (await self._driver.account()).id
+            account = self._account = (await self._driver.account()).id
             # An answer tells how things stood when it was asked for, not when it came.
             asked = self._clock.now()
             remotes = await self._driver.deployments()
@@ -232,6 +233,14 @@ class Refresh:
         if not same:
             self._error = (error.kind, error.message)
             await self._store.platforms.failed(self._platform, error.as_dict(), self._clock.now())
+            await self._grow_old()
+
+    async def _grow_old(self) -> None:
+        """Where others list their own at the same platform, what is not seen must not look as fresh."""
+        store = self._store
+        if self._account and await store.deployments.other_accounts(self._platform, self._account):
+            async with store.database.transaction() as transaction:
+                await store.deployments.leave_out(transaction, self._platform, [self._account])
 
 
 def _distinct(remotes: Iterable[RemoteDeployment]) -> list[RemoteDeployment]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -292,6 +293,25 @@ class TestErrors:
         assert (health.error["message"], health.listed_at) == ("No line.", listed_at)
         assert health.failing_since == watch.clock.now()
         assert (await watch.row("llama")).status is Status.ACTIVE
+
+    async def test_what_another_account_lists_meanwhile_does_not_make_it_look_fresh(
+        self, watch: Watch
+    ) -> None:
+        name = await watch.ours()
+        seen_at = watch.clock.now()
+        driver = ScriptedDriver(account="other")
+        # Somebody looks for the first account: what he sees is not the other one's to call old.
+        others = Refresh(PLATFORM, driver, watch.store, watch.clock, lambda account: nullcontext(False))
+        driver.lists = deque([watch.fresh((remote("theirs"),))])
+        await others.tick()
+        await watch.tick(error=AuthenticationFailed("The key was taken back."))
+        for _ in range(3):
+            await watch.clock.advance(5)
+            await others.tick()
+        row = await watch.row(name)
+        assert row.observation is not None and row.observation.observed_at <= seen_at
+        await watch.tick(remote(name, usd_per_hour=Decimal(5), billed_instances=1))
+        assert (await watch.row(name)).listed
 
     async def test_an_unknown_account_is_an_error_of_the_platform(self, watch: Watch) -> None:
         watch.driver.accounts.append(AuthenticationFailed("Wrong key."))
