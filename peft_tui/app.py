@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
@@ -39,11 +39,24 @@ from peft_tui.ui.last_line import LastLine
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.screens.deployments import DeploymentsScreen
 from peft_tui.ui.session import REST_SECONDS, ViewKeeper
-from peft_tui.ui.theme import ANSI, THEMES, ascii_only, choose_theme, is_theme, offered, without_colour
+from peft_tui.ui.theme import (
+    ANSI,
+    DARK,
+    LIGHT,
+    THEMES,
+    ascii_only,
+    choose_theme,
+    is_theme,
+    offered,
+    without_colour,
+)
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.work import start_work
+
+if TYPE_CHECKING:
+    from peft_tui.ui.terminal import Background
 
 log = logging.getLogger(__name__)
 FIRST_FRAME_SECONDS = 0.25
@@ -108,7 +121,8 @@ class PeftTui(Application):
             self.register_theme(theme)
         self.theme = choose_theme(os.environ, "" if config.theme == "auto" else config.theme)
         self._theme_is_free = config.theme == "auto" and self.theme != ANSI
-        """Neither the settings nor the terminal say which: what was chosen the last time holds."""
+        """Neither the settings nor the terminal say which: what was chosen the last time holds, else what
+        goes with the terminal's background."""
         self._chosen_theme = ""
         if config.keymap:
             self.set_keymap(config.keymap)
@@ -386,6 +400,16 @@ class PeftTui(Application):
             self._backend.rest(True)
             self.resting = True
 
+    @property
+    def wants_background(self) -> bool:
+        """Whether the terminal is to be asked for its colour."""
+        return self._theme_is_free and "PEFT_TUI_THEME" not in os.environ
+
+    def on_terminal_background(self, event: Background) -> None:
+        """A theme that goes with it, unless one was chosen."""
+        if self.wants_background and not is_theme(self._chosen_theme):
+            self.theme = LIGHT if event.light else DARK
+
     # Palette, errors, the end
 
     @property
@@ -423,6 +447,7 @@ class PeftTui(Application):
 
         def chosen(name: str | None) -> None:
             if name is not None and self._backend is not None and self._theme_is_free:
+                self._chosen_theme = name
                 self.keeper("appearance").keep({"theme": name})
             elif name is not None:
                 self.notify(

@@ -144,6 +144,8 @@ class Terminal:
         """time.perf_counter() just before exec."""
         self.size = size
         """Columns and lines."""
+        self.background: str | None = None
+        """Its colour, as `run` was told."""
         self.raw = bytearray()
         """Every byte written so far."""
         self.chunks: list[Chunk] = []
@@ -168,6 +170,7 @@ class Terminal:
         env: Mapping[str, str | None] | None = None,
         size: tuple[int, int] = (80, 24),
         cwd: str | os.PathLike[str] | None = None,
+        background: str | None = "1111/1111/1111",
     ) -> AsyncIterator[Terminal]:
         """Start a program; it is killed with all its children when the block is left.
 
@@ -176,6 +179,7 @@ class Terminal:
             env: Added to a small clean environment; None removes a variable.
             size: Columns and lines.
             cwd: Directory it runs in.
+            background: Its colour, as it is told to whoever asks; None tells nothing.
         """
         environment = {
             name: value
@@ -207,6 +211,7 @@ class Terminal:
         finally:
             os.close(slave)
         term = cls(master, process, started, size)
+        term.background = background
         try:
             yield term
         finally:
@@ -245,6 +250,14 @@ class Terminal:
         """Wait until the screen no longer shows a text; the screen then."""
         await self._until(lambda: not _shows(self.text, unwanted), f"still sees {_quoted(unwanted)}", timeout)
         return self.text
+
+    async def until(self, fact: Callable[[], bool], timeout: float = PATIENCE_SECONDS) -> None:
+        """Wait for a fact of what was written.
+
+        Raises:
+            AssertionError: It did not become true in time, or the program ended.
+        """
+        await self._until(fact, "it never came true", timeout)
 
     async def quiet(self, seconds: float = 0.1, timeout: float = PATIENCE_SECONDS) -> None:
         """Wait until nothing was written for a while: the way to know that a frame is complete."""
@@ -386,9 +399,12 @@ class Terminal:
                 answer = b"\x1b[?%b;%d$y" % (query["mode"], known)
             elif query["kitty"]:
                 answer = b"\x1b[?0u"
+            elif query["colour"] == b"10":
+                answer = b"\x1b]10;rgb:dddd/dddd/dddd\x1b\\"
+            elif self.background is not None:
+                answer = b"\x1b]11;rgb:%b\x1b\\" % self.background.encode()
             else:
-                shade = b"dddd" if query["colour"] == b"10" else b"1111"
-                answer = b"\x1b]%b;rgb:%b\x1b\\" % (query["colour"], b"/".join([shade] * 3))
+                continue
             self._send(answer, 0.0)
         # A query may be cut by the border of a chunk; no query is longer than this.
         self._scanned = max(self._scanned, len(self.raw) - 24)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from peft_tui.ui.terminal import ASK_BACKGROUND
 from tests.terminal import PATIENCE_SECONDS, Terminal
 
 ROOT = Path(__file__).parent.parent.parent
@@ -99,6 +100,7 @@ async def test_no_more_colours_than_the_terminal_has(
             code for found in re.findall(rb"\x1b\[([\d;]*)m", bytes(term.raw)) for code in found.split(b";")
         }
         assert {code.decode() for code in codes if not re.fullmatch(allowed, code.decode() or "0")} == set()
+        assert ASK_BACKGROUND.encode() not in term.raw, "there is one theme for it"
 
 
 def test_the_first_frame_loads_no_network() -> None:
