@@ -1,10 +1,10 @@
-"""RPCs about load: now, over a window, as series, and request by request."""
+"""RPCs about load: now and over a window; as series and request by request in `series.py`."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,10 +18,6 @@ from peft_tui.sandbox.modal.scrape import per_token
 from peft_tui.sandbox.modal.state import Container, Function, Sample
 
 LONGEST_STATS = 7 * 86400
-LONGEST_SERIES = 31 * 86400
-MOST_POINTS = 500
-LEAST_BUCKET = 60
-MOST_REQUESTS = 1000
 # In hundredths of a percent, as the protocol counts them.
 PERCENTILES = (5000, 9000, 9500, 9900)
 
@@ -41,7 +37,7 @@ def _distribution(values: list[float], unit: str) -> pb.StatsPercentileDistribut
     )
 
 
-def _window(call: Call, since: Timestamp, until: Timestamp, longest: float) -> tuple[float, float]:
+def window(call: Call, since: Timestamp, until: Timestamp, longest: float) -> tuple[float, float]:
     end = window_end(call, until)
     start = moment(since, end - 3600)
     asked = moment(until, end)
@@ -55,7 +51,7 @@ def _window(call: Call, since: Timestamp, until: Timestamp, longest: float) -> t
     return start, end
 
 
-def _samples(function: Function, start: float, end: float, container_id: str = "") -> list[Sample]:
+def samples_of(function: Function, start: float, end: float, container_id: str = "") -> list[Sample]:
     return [
         s
         for s in function.samples
@@ -63,7 +59,7 @@ def _samples(function: Function, start: float, end: float, container_id: str = "
     ]
 
 
-def _existed(function: Function, start: float, end: float) -> list[Container]:
+def existed(function: Function, start: float, end: float) -> list[Container]:
     return [
         c
         for c in function.containers
@@ -111,9 +107,9 @@ def current(call: Call, request: pb.FunctionGetCurrentStatsRequest) -> Message:
 @rpc("ServerGetTimeRangeStats")
 def server_stats(call: Call, request: pb.ServerGetTimeRangeStatsRequest) -> Message:
     function = call.function(request.function_id)
-    start, end = _window(call, request.since, request.until, LONGEST_STATS)
-    samples = _samples(function, start, end, request.container_id)
-    containers = _existed(function, start, end)
+    start, end = window(call, request.since, request.until, LONGEST_STATS)
+    samples = samples_of(function, start, end, request.container_id)
+    containers = existed(function, start, end)
     answer = pb.ServerGetTimeRangeStatsResponse(
         since=stamp(start),
         until=stamp(end),
@@ -160,9 +156,9 @@ def _inference(
 @rpc("FunctionGetTimeRangeStats")
 def function_stats(call: Call, request: pb.FunctionGetTimeRangeStatsRequest) -> Message:
     function = call.function(request.function_id)
-    start, end = _window(call, request.since, request.until, LONGEST_STATS)
-    samples = [s for s in _samples(function, start, end, request.container_id) if s.container_id]
-    containers = _existed(function, start, end)
+    start, end = window(call, request.since, request.until, LONGEST_STATS)
+    samples = [s for s in samples_of(function, start, end, request.container_id) if s.container_id]
+    containers = existed(function, start, end)
     answer = pb.FunctionGetTimeRangeStatsResponse(
         since=stamp(start),
         until=stamp(end),
@@ -186,7 +182,7 @@ def function_stats(call: Call, request: pb.FunctionGetTimeRangeStatsRequest) -> 
 @rpc("AppGetTimeRangeStats")
 def app_stats(call: Call, request: pb.AppGetTimeRangeStatsRequest) -> Message:
     app = call.app(request.app_id)
-    start, end = _window(call, request.since, request.until, LONGEST_STATS)
+    start, end = window(call, request.since, request.until, LONGEST_STATS)
     answer = pb.AppGetTimeRangeStatsResponse(
         since=stamp(start),
         until=stamp(end),
@@ -194,7 +190,7 @@ def app_stats(call: Call, request: pb.AppGetTimeRangeStatsRequest) -> Message:
     )
     for name, id in app.functions.items():
         function = call.state.functions[id]
-        samples, containers = _samples(function, start, end), _existed(function, start, end)
+        samples, containers = samples_of(function, start, end), existed(function, start, end)
         ok = sum(s.status < 400 for s in samples)
         errors, active = _failed(containers, start, end), len(containers)
         if function.kind == "server":
@@ -215,127 +211,4 @@ def app_stats(call: Call, request: pb.AppGetTimeRangeStatsRequest) -> Message:
                 tally.calls.failed += len(samples) - ok
                 tally.containers.container_errors += errors
                 tally.containers.container_active_count += active
-    return answer
-
-
-# Series
-
-Measure = Callable[[list[Sample], list[Container]], "float | None"]
-
-
-def _p(values: list[float], basis_points: int) -> float | None:
-    return percentile(sorted(values), basis_points) if values else None
-
-
-_SERIES: dict[str, tuple[tuple[str, str, Measure], ...]] = {
-    "requests": (
-        ("request_count", "count", lambda s, c: float(len(s))),
-        ("request_duration_p50", "s", lambda s, c: _p([x.seconds for x in s if x.container_id], 5000)),
-        ("request_duration_p99", "s", lambda s, c: _p([x.seconds for x in s if x.container_id], 9900)),
-    ),
-    "containers": (("container_count", "count", lambda s, c: float(len(c))),),
-}
-
-
-def _bucket(start: float, end: float, asked: int) -> int:
-    """Seconds of a bucket, so that there are not too many points."""
-    width = max(asked or LEAST_BUCKET, LEAST_BUCKET)
-    if asked and (end - start) / width > MOST_POINTS:
-        raise refuse(Status.INVALID_ARGUMENT, f"More than {MOST_POINTS} points; choose a larger bucket")
-    return max(width, math.ceil((end - start) / MOST_POINTS))
-
-
-def _groups(asked: Sequence[str]) -> list[str]:
-    if unknown := [g for g in asked if g not in _SERIES]:
-        raise refuse(Status.INVALID_ARGUMENT, f"Unknown metric group {unknown[0]!r}")
-    return list(asked) or list(_SERIES)
-
-
-@rpc("MetricsGetInfo")
-def metrics_info(call: Call, request: pb.MetricsGetInfoRequest) -> Message:
-    start, end = _window(call, request.since, request.until, LONGEST_SERIES)
-    width = _bucket(start, end, request.bucket_secs)
-    answer = pb.MetricsGetInfoResponse(bucket_secs=width, bucket_count=math.ceil((end - start) / width))
-    for group in _groups(request.groups):
-        row = answer.groups.add(name=group, display_name=group.capitalize())
-        for name, unit, _ in _SERIES[group]:
-            row.metrics.add(name=name, unit=unit)
-    return answer
-
-
-def _series(
-    call: Call, function: Function, start: float, end: float, width: int, groups: list[str]
-) -> list[pb.FunctionMetricSeries]:
-    rows: list[pb.FunctionMetricSeries] = []
-    for group in groups:
-        for name, unit, measure in _SERIES[group]:
-            series = pb.FunctionMetricSeries(name=name, unit=unit)
-            at = start
-            while at < end:
-                stop = min(at + width, end)
-                value = measure(_samples(function, at, stop), _existed(function, at, stop))
-                point = series.points.add(timestamp=stamp(at))
-                if value is not None:
-                    point.value = value
-                at += width
-            rows.append(series)
-    return rows
-
-
-@rpc("ServerGetMetrics")
-def server_metrics(call: Call, request: pb.ServerGetMetricsRequest) -> Message:
-    function = call.function(request.function_id)
-    start, end = _window(call, request.since, request.until, LONGEST_SERIES)
-    width = _bucket(start, end, request.bucket_secs)
-    series = _series(call, function, start, end, width, _groups(request.groups))
-    return pb.ServerGetMetricsResponse(since=stamp(start), until=stamp(end), bucket_secs=width, series=series)
-
-
-@rpc("FunctionGetMetrics")
-def function_metrics(call: Call, request: pb.FunctionGetMetricsRequest) -> Message:
-    function = call.function(request.function_id)
-    start, end = _window(call, request.since, request.until, LONGEST_SERIES)
-    width = _bucket(start, end, request.bucket_secs)
-    series = _series(call, function, start, end, width, _groups(request.groups))
-    return pb.FunctionGetMetricsResponse(
-        since=stamp(start), until=stamp(end), bucket_secs=width, series=series
-    )
-
-
-# Single requests
-
-
-@rpc("ServerRequestFetch")
-def requests(call: Call, request: pb.ServerRequestFetchRequest) -> Message:
-    function = call.function(request.function_id)
-    if request.WhichOneof("query_oneof") == "range":
-        start, end = _window(call, request.range.since, request.range.until, LONGEST_SERIES)
-        rows = _samples(function, start, end)[: min(request.range.limit or MOST_REQUESTS, MOST_REQUESTS)]
-    else:
-        rows = function.samples[-min(request.tail.count or MOST_REQUESTS, MOST_REQUESTS) :]
-    return pb.ServerRequestFetchResponse(
-        requests=[
-            pb.ServerRequestInfo(
-                route=s.route,
-                timestamp=stamp(s.at),
-                container_id=s.container_id,
-                duration_seconds=s.seconds,
-                status=s.status,
-            )
-            for s in rows
-        ]
-    )
-
-
-@rpc("ServerCountRequests")
-def count_requests(call: Call, request: pb.ServerCountRequestsRequest) -> Message:
-    function = call.function(request.function_id)
-    start, end = _window(call, request.since, request.until, LONGEST_SERIES)
-    width = max(1, request.bucket_secs, math.ceil((end - start) / 10_000))
-    answer = pb.ServerCountRequestsResponse()
-    at = start - start % width
-    while at < end:
-        inside = _samples(function, max(at, start), min(at + width, end))
-        answer.buckets.add(bucket_start_at=stamp(at), count=len(inside))
-        at += width
     return answer

@@ -33,16 +33,8 @@ LONGEST_LOG = 200_000
 REMEMBERED_ANSWERS = 500
 # Modules that answer RPCs; they enter themselves into the table.
 _ANSWERING = (
-    "account",
-    "apps",
-    "containers",
-    "files",
-    "functions",
-    "images",
-    "logs",
-    "money",
-    "observing",
-    "volumes",
+    *("account", "apps", "containers", "files", "functions", "images", "logs", "money", "observing"),
+    *("proxy_tokens", "secrets", "series", "volumes"),
 )
 
 # How a status of one protocol is told in the other, for the list of calls and for faults.

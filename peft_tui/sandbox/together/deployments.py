@@ -27,7 +27,8 @@ from peft_tui.sandbox.together.endpoints import (
     weights,
 )
 from peft_tui.sandbox.together.lists import filtered, order, page
-from peft_tui.sandbox.together.models import bare_name, mask
+from peft_tui.sandbox.together.masks import mask
+from peft_tui.sandbox.together.models import bare_name
 from peft_tui.sandbox.together.state import Deployment, Endpoint, Project
 
 

@@ -9,7 +9,8 @@ from peft_tui.sandbox.clock import iso
 from peft_tui.sandbox.together.access import Call
 from peft_tui.sandbox.together.life import settle
 from peft_tui.sandbox.together.lists import filtered, order, page
-from peft_tui.sandbox.together.models import bare_name, mask
+from peft_tui.sandbox.together.masks import mask
+from peft_tui.sandbox.together.models import bare_name
 from peft_tui.sandbox.together.state import Deployment, Endpoint, Event, Project
 from peft_tui.sandbox.world import World
 

@@ -10,6 +10,7 @@ from peft_tui.sandbox.together import catalog
 from peft_tui.sandbox.together.access import Call
 from peft_tui.sandbox.together.catalog import BY_ID, PUBLIC_ORG, PUBLIC_PROJECT, Base
 from peft_tui.sandbox.together.lists import page
+from peft_tui.sandbox.together.masks import mask
 from peft_tui.sandbox.together.state import Model, Project, Revision
 from peft_tui.sandbox.weights import FileFacts, judge_adapter, judge_checkpoint
 from peft_tui.sandbox.world import World
@@ -324,63 +325,3 @@ async def files(call: Call) -> Any:
     answer["revisionCreatedAt"] = iso(revision.created_at)
     answer["totalSizeBytes"] = str(sum(f.size for f in revision.files))
     return answer
-
-
-def mask(call: Call, body: dict[str, Any], known: tuple[str, ...]) -> list[str]:
-    """The paths to update: the query's `updateMask`, or else what the body fills.
-
-    An empty list in the body counts as absent unless the mask names it.
-
-    Raises:
-        Refusal: 400 for an unknown path or nothing to do.
-    """
-    text = call.query.get("updateMask", "").strip()
-    if text:
-        paths = [_camel(p.strip()) for p in text.split(",") if p.strip()]
-    else:
-        paths = [k for k, v in body.items() if k in known and v not in (None, [], {}, "")]
-    for path in paths:
-        if path.partition(".")[0] not in known:
-            raise call.refuse(400, f"Invalid Argument: update mask has unknown path {path!r}")
-    if not paths:
-        raise call.refuse(400, "Invalid Argument: no fields to update")
-    return paths
-
-
-def _camel(path: str) -> str:
-    return re.sub(r"_([a-z])", lambda m: m.group(1).upper(), path)
-
-
-async def list_configs(call: Call) -> Any:
-    """`GET …/configs?referenceModel=&referenceModelId=`; an adapter yields the configs of its base."""
-    project = call.project(public=True)
-    id = call.query.get("referenceModelId") or ""
-    if path := call.query.get("referenceModel"):
-        match = re.match(r"projects/([^/]+)/models/([^/]+)(?:/revisions/[^/]+)?\Z", path)
-        if match is None:
-            raise call.refuse(
-                400, "Invalid Argument: referenceModel must be projects/{projectId}/models/{modelId}"
-            )
-        if id and id != match.group(2):
-            raise call.refuse(400, "Invalid Argument: referenceModel and referenceModelId do not agree")
-        id = match.group(2)
-    found = list(catalog.configs().values())
-    if id:
-        base = BY_ID.get(id)
-        if base is None and (model := call.state.models.get(id)) is not None:
-            # The key's organisation, not the path's project: configs are asked for under either.
-            if call.state.projects[model.project_id].org_id == call.key.org_id:
-                base = base_of(call.world, model)
-        found = list(base.configs) if base else []
-    elif project.id != PUBLIC_PROJECT:
-        found = []
-    return page(call, found, lambda c: c.to_json(), lambda c: c.id)
-
-
-async def retrieve_config(call: Call) -> Any:
-    """`GET …/configs/{id}`."""
-    call.project(public=True)
-    config = catalog.configs().get(call.arg("config"))
-    if config is None:
-        raise call.not_found("config", call.arg("config"))
-    return config.to_json()

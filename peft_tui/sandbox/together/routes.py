@@ -10,6 +10,7 @@ from aiohttp import web
 from peft_tui.sandbox.together import (
     access,
     adapters,
+    configs,
     deployments,
     endpoints,
     figures,
@@ -152,8 +153,8 @@ def _add_project_routes(add: Callable[[str, str, Endpoint], None], base: str) ->
     add("DELETE", base + "/models/{model}", models.delete)
     add("GET", base + "/models/{model}/revisions", models.revisions)
     add("GET", base + "/models/{model}/files", models.files)
-    add("GET", base + "/configs", models.list_configs)
-    add("GET", base + "/configs/{config}", models.retrieve_config)
+    add("GET", base + "/configs", configs.list_configs)
+    add("GET", base + "/configs/{config}", configs.retrieve_config)
     add("GET", base + "/placement-profiles", legacy.nothing)
 
     add("GET", base + "/endpoints", endpoints.list_endpoints)
