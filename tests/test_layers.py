@@ -168,8 +168,6 @@ def test_who_is_below_does_not_import_who_is_above(package: str) -> None:
     wrong = [
         i for i in of(package) if ours(i.target) and i.target != PACKAGE and not within(i.target, *allowed)
     ]
-    if package == "ui":
-        wrong = [i for i in wrong if not (i.typing and i.target == f"{PACKAGE}.app")]
     assert [str(i) for i in wrong] == []
 
 

@@ -63,7 +63,8 @@ def saying(operation: Operation) -> str:
     """Where it is, in one line."""
     step = operation.current
     if step is None or operation.state.ended:
-        return f"{operation.kind}: {operation.state}"
+        kept = operation.outputs.get("kept")
+        return f"{operation.kind}: {operation.state}" + (f". Kept there: {kept}" if kept else "")
     note = f" ({step.note})" if step.note else ""
     progress = f" {100 * step.done // step.total}%" if step.done is not None and step.total else ""
     return f"[{step.seq + 1}/{len(operation.steps)}] {step.title}{progress}{note}"

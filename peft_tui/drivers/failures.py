@@ -131,6 +131,11 @@ def refused(
     return cls(message, hint=hint, detail=f"{code}: {detail}" if code else detail, status=status)
 
 
+def is_final(error: PeftTuiError) -> bool:
+    """Whether the platform said no, to a key that it takes: another try would change nothing."""
+    return not error.transient and error.status in (400, 403, 409, 422)
+
+
 def words(body: Any) -> tuple[str, str]:
     """The platform's own message and code, from any of the shapes that error bodies have here.
 

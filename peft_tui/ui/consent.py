@@ -22,7 +22,7 @@ from peft_tui.ui.screens.update import UpdateScreen
 from peft_tui.ui.verbs import Verb
 
 if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
+    from peft_tui.ui.application import Application
 
 LATELY = timedelta(minutes=15)
 """A deployment that was asked something within this time is one that somebody relies on."""
@@ -34,7 +34,7 @@ Write = Callable[[Deployment], Awaitable[object]]
 class Consent:
     """Asks with the dialogs of `app`; each answer is what to write, or None for a no."""
 
-    def __init__(self, app: PeftTui, backend: Backend) -> None:
+    def __init__(self, app: Application, backend: Backend) -> None:
         self._app = app
         self._backend = backend
 

@@ -22,7 +22,7 @@ from peft_tui.ui.verbs import CHANGING, VERBS, Verb, why_none, why_not
 from peft_tui.ui.work import start_work
 
 if TYPE_CHECKING:
-    from peft_tui.app import PeftTui
+    from peft_tui.ui.application import Application
     from peft_tui.ui.consent import Write
     from peft_tui.ui.screens.dialogs import RowOutcome
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class LifeScreen(Screen[str | None]):
     """A screen with deployments that something can be done to; left for another one by the id of that."""
 
-    app: PeftTui
+    app: Application
     _backend: Backend
 
     AUTO_FOCUS: ClassVar[str | None] = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from peft_tui.cli.following import saying
 from peft_tui.domain.adapter import AdapterSource
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import Conflict
@@ -116,6 +117,30 @@ async def test_a_delete_takes_away_the_model_that_nothing_was_imported_into(
         await lived.backend.life.delete(made.id)
         await done(lived, made)
         assert (f"acme/{made.remote_name}" in lived.sandbox.world.data.replicate.models) is stays
+
+
+@pytest.mark.parametrize("status", [403, 409])
+async def test_a_delete_that_may_not_take_the_model_away_is_done_and_says_what_is_kept(
+    status: int, tmp_path: Path
+) -> None:
+    async with life(tmp_path, "replicate") as lived:
+        made = await lived.intend(hub("acme/support-r16"), instance_type="gpu-l40s", min_instances=1)
+        assert (await lived.run(made)).state is OperationState.FAILED
+        said = {"title": "Permission denied", "detail": "It is somebody's."}
+        await lived.fault(match="DELETE /v1/models/*", action="status", code=status, body=said)
+        await lived.backend.life.delete(made.id)
+        deleted = await done(lived, made)
+        assert deleted.outputs["kept"] == f"the model acme/{made.remote_name}: It is somebody's."
+        assert saying(deleted) == f"delete: done. Kept there: {deleted.outputs['kept']}"
+
+
+async def test_a_delete_with_a_key_that_is_not_taken_any_more_is_not_done(tmp_path: Path) -> None:
+    async with life(tmp_path, "replicate") as lived:
+        made = await lived.intend(hub("acme/support-r16"), instance_type="gpu-l40s", min_instances=1)
+        await lived.run(made)
+        await lived.fault(match="DELETE /v1/models/*", action="status", code=401)
+        await lived.backend.life.delete(made.id)
+        assert (await lived.run(made)).state is OperationState.FAILED
 
 
 @pytest.mark.parametrize("kind", [OperationKind.STOP, OperationKind.DELETE])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from peft_tui.domain.errors import ConfigurationInvalid, NotFound, PeftTuiError
+from peft_tui.domain.errors import NotFound, PeftTuiError
+from peft_tui.drivers.failures import is_final
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.replicate.api import ReplicateApi
@@ -169,7 +170,10 @@ async def _delete_model(api: ReplicateApi, context: StepContext) -> Outputs:
             await api.http.request("DELETE", path)
     except NotFound:
         return {}
-    except ConfigurationInvalid as refusal:
+    except PeftTuiError as refusal:
+        # All that bills is gone by now: a model that stays costs nothing, and is no failed delete.
+        if not is_final(refusal):
+            raise
         return {"kept": f"the model {name}: {refusal.detail}"}
     return {}
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from peft_tui.domain.errors import ConfigurationInvalid, Conflict, NotFound, PlatformFailed
+from peft_tui.domain.errors import Conflict, NotFound, PeftTuiError, PlatformFailed
+from peft_tui.drivers.failures import is_final
 from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.protocol import Outputs, StepContext
 from peft_tui.drivers.steps import Step
@@ -220,7 +221,9 @@ async def _delete_model(api: TogetherApi, context: StepContext) -> Outputs:
         if model.name.rpartition("/")[2] == context.remote_name:
             try:
                 await _take_away(api, f"{await project_path(api)}/models/{model.id}", "")
-            except ConfigurationInvalid as refusal:
+            except PeftTuiError as refusal:
+                if not is_final(refusal):
+                    raise
                 return {"kept": f"the adapter {model.name}: {refusal.detail}"}
     return {}
 
