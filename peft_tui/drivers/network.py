@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,43 @@ def origin_of(url: str) -> str:
         raise ConnectionFailed("What should be an address is none.", detail=clean_line(url, 120)) from error
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
     return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def check_store(url: str, own: str, platform: str) -> None:
+    """Where a platform says that a file is to be sent to, or fetched from, which needs no key of ours.
+
+    Object stores have names and speak TLS. What answers at a number is this machine or one beside it, which
+    no platform has to know anything of; only a platform that is itself there (`own`, its host) may name it.
+
+    Raises:
+        ConnectionFailed: it is no address of a store.
+    """
+    origin = origin_of(url)
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host and host == own and parts.scheme in ("http", "https") and not parts.username:
+        return
+    if parts.scheme != "https":
+        raise ConnectionFailed(
+            f"{platform} names an upload address without TLS on a foreign host; nothing was sent.",
+            detail=origin,
+        )
+    if not host or parts.username or _is_here(host):
+        raise ConnectionFailed(
+            f"{platform} names an upload address that no object store has; nothing was sent.", detail=origin
+        )
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is a number, in any of its spellings, or a name of this machine."""
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost") or ":" in name:
+        return True
+    try:
+        socket.inet_aton(name)
+    except (OSError, UnicodeError):
+        return False
+    return True
 
 
 class Network:

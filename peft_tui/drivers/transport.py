@@ -22,7 +22,7 @@ from peft_tui.credentials import Secret
 from peft_tui.domain.errors import ConfigurationInvalid, ConnectionFailed, Effect, PeftTuiError
 from peft_tui.drivers.failures import broken, no_answer, refused
 from peft_tui.drivers.hosts import Host, Urgency
-from peft_tui.drivers.network import Network, origin_of
+from peft_tui.drivers.network import Network, check_store, origin_of
 from peft_tui.text import clean_line
 
 TOTAL_SECONDS = 60.0
@@ -196,11 +196,8 @@ class Transport:
             sent: called with the number of bytes of each chunk, as it goes out; negative when an attempt is
                 begun again.
         """
+        check_store(url, urlsplit(self.origin).hostname or "", self._platform)
         origin = origin_of(url)
-        if not origin.startswith("https://") and urlsplit(url).hostname != urlsplit(self.origin).hostname:
-            raise ConnectionFailed(
-                f"{self._platform} names an upload address without TLS on a foreign host; nothing was sent."
-            )
         client = await self._network.client()
         host = self._network.host(origin)
         for attempt in range(1, ATTEMPTS + 1):

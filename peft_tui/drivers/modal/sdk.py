@@ -26,6 +26,7 @@ from weakref import WeakKeyDictionary
 
 from peft_tui.calls import Call, Calls
 from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.drivers.network import check_store
 from peft_tui.text import clean_line
 
 KNOWN = ((1, 6), (1, 7))
@@ -156,8 +157,9 @@ async def _join_image(client: Any, request: Any) -> list[str]:
 
 
 async def _watch(client: Any, calls: Calls, platform: str) -> None:
-    """Have every call of the client noted, from the SDK's own loop."""
-    from grpclib.events import RecvTrailingMetadata, SendRequest, listen
+    """Have every call of the client noted, and every address that an answer names looked at, from the SDK's
+    own loop: it sends files wherever it is told to."""
+    from grpclib.events import RecvMessage, RecvTrailingMetadata, SendRequest, listen
 
     open_calls: WeakKeyDictionary[asyncio.Task[Any], Call] = WeakKeyDictionary()
     host = urlsplit(client.server_url.partition(",")[0]).hostname or ""
@@ -177,9 +179,31 @@ async def _watch(client: Any, calls: Calls, platform: str) -> None:
             bad = status is None or bool(status.value)
             calls.end(call, status.name if status is not None else "no status", failed=bad)
 
+    async def received(event: Any) -> None:
+        for url in _stores(event.message):
+            check_store(url, host, platform)
+
     channel = await client._get_channel(client.server_url)
     listen(channel, SendRequest, sent)
     listen(channel, RecvTrailingMetadata, answered)
+    listen(channel, RecvMessage, received)
+
+
+def _stores(message: Any) -> list[str]:
+    """The addresses of object stores in an answer."""
+    name = message.DESCRIPTOR.name
+    if name == "VolumePutFiles2Response":
+        return [block.put_url for block in message.missing_blocks]
+    if name == "VolumeGetFile2Response":
+        return list(message.get_urls)
+    if name == "BlobGetResponse":
+        return [message.download_url]
+    if name == "BlobCreateResponse":
+        parts = [message.multipart, *message.multiparts.items]
+        urls = [message.upload_url, *message.upload_urls.items]
+        urls += [url for part in parts for url in (*part.upload_urls, part.completion_url)]
+        return [url for url in urls if url]
+    return []
 
 
 async def _upload(
