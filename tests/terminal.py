@@ -515,5 +515,9 @@ def _set_size(descriptor: int, size: tuple[int, int]) -> None:
 
 
 def _take_terminal() -> None:
-    """In the child: make the terminal on stdin the one of this session."""
+    """In the child: make the terminal on stdin the one of this session, whose end is heard as from any shell.
+
+    Tests that are run by nohup ignore it, and so would their children.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

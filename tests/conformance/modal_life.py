@@ -46,7 +46,7 @@ def deploy(tag, *modules, **more):
         gpu=["L40S", "A100-80GB"],
         volumes={"/adapters": modal.Volume.from_name("adapters")},
         secrets=[modal.Secret.from_dict({"HF_TOKEN": os.environ["HF_TOKEN"]})],
-        startup_timeout=900,
+        startup_timeout=36_000,
         scaledown_window=600,
         max_containers=2,
         **more,
@@ -65,7 +65,7 @@ with volume.batch_upload() as batch:
 facts["files"] = sorted([e.path, e.size] for e in volume.listdir("/support"))
 
 # However slow this machine is, the container is still starting when it is looked at first.
-starts_in(850)
+starts_in(30_000)
 deploy("one", "support=/adapters/support", min_containers=1)
 facts["listed"] = [[a.name, a.containers] for a in modal.experimental.list_deployed_apps()]
 server = modal.Server.from_name("bot", "Server")
@@ -86,7 +86,7 @@ def health():
 
 health()
 starts_in(40)
-httpx.post(f"{control}/_sandbox/clock", json={"seconds": 850}).raise_for_status()
+httpx.post(f"{control}/_sandbox/clock", json={"seconds": 30_000}).raise_for_status()
 until(health, "healthy")
 facts["containers"] = len(server._experimental_list_containers())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -13,6 +14,13 @@ from peft_tui.sandbox import Sandbox, run_sandbox
 from peft_tui.sandbox.hubrepos import repos
 
 P = "/v2/projects/proj_acme"
+
+
+def to_mid_month(sandbox: Sandbox) -> None:
+    """Let time pass until no month turns for a while: bills begin anew with it."""
+    now = datetime.fromtimestamp(sandbox.clock.now(), UTC)
+    then = (now.replace(day=1) + timedelta(days=40)).replace(day=10)
+    sandbox.clock.advance((then - now).total_seconds())
 
 
 @pytest.fixture

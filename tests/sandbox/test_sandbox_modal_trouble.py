@@ -13,6 +13,7 @@ from grpclib.exceptions import StreamTerminatedError
 from modal_proto import api_pb2 as pb
 
 from peft_tui.sandbox import run_sandbox
+from tests.sandbox.conftest import to_mid_month
 from tests.sandbox.modal_client import BASE, KEYS, connected
 
 UP = 45
@@ -152,6 +153,7 @@ async def test_over_the_spend_limit_nothing_new_starts(m):
 
 
 async def test_a_budget_that_is_used_up_refuses_by_itself(m):
+    to_mid_month(m.sb)
     await m.adapter()
     await m.deploy("bot", min_containers=1)
     environment = await m.rpc("EnvironmentGetOrCreate", pb.EnvironmentGetOrCreateRequest())
