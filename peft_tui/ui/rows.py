@@ -35,7 +35,7 @@ COLUMNS = (
     Column("success", "OK%", 4, "right", priority=7, words="share that succeeded"),
     Column("latency", "P50", 6, "right", priority=6, words="half of the answers came sooner"),
     Column("hourly", "$/H", 7, "right", priority=2, words="what it costs an hour now"),
-    Column("cost", "COST", 8, "right", priority=3, words="what it has cost so far, at most half a minute ago"),
+    Column("cost", "COST", 8, "right", priority=3, words="its cost so far, up to half a minute old"),
     Column("machine", "MACHINE", 18, priority=11, elide="middle", words="what it runs on"),
     Column("made", "MADE", 5, "right", priority=10, words="how long ago it was made"),
     Column("adapter", "ADAPTER", 20, priority=9, grow=True, elide="middle", words="what it serves"),
