@@ -20,7 +20,7 @@ from peft_tui.domain.version import Version
 from peft_tui.drivers import PLATFORMS, capabilities
 from peft_tui.services.documents import deployment_document
 from peft_tui.services.lookups import Question, Topic
-from peft_tui.services.previews import Preview, preview, total_usd_per_hour
+from peft_tui.services.previews import Preview, may_carry, preview, total_usd_per_hour
 from peft_tui.services.reasons import forgets, why_not
 
 KINDS = {
@@ -102,7 +102,8 @@ async def change_life(backend: Backend, args: argparse.Namespace) -> int:
             errors[name] = error
     if len(args.names) == 1 and errors:
         raise errors[args.names[0]]
-    previews = [preview(deployment, kind, changes) for deployment in wanted]
+    others = await backend.store.deployments.all() if may_carry(wanted) else ()
+    previews = [preview(deployment, kind, changes, others) for deployment in wanted]
     if not args.yes and any(one.steps or one.forgets for one in previews):
         await _confirm(previews, kind)
     if not all(one.forgets for one in previews):
@@ -218,7 +219,8 @@ async def _confirm(previews: Sequence[Preview], kind: OperationKind) -> None:
         for changed in one.changes:
             how = "kept here" if changed.kept_here else "live" if changed.change == "live" else "new rollout"
             words.append(f"  {changed.title}: {_value(changed.old)} → {_value(changed.new)} ({how})")
-        words += [f"  {sentence}" for sentence in (one.stops, one.afterwards) if sentence]
+        along = f"{', '.join(one.takes_along)}: attached to it, and ends with it." if one.takes_along else ""
+        words += [f"  {sentence}" for sentence in (one.stops, along, one.afterwards) if sentence]
     total, unknown = total_usd_per_hour(previews)
     cost = f"{per_hour(total, any(one.deployment.is_guess for one in previews))} now" + (
         f", and {unknown} whose cost is not known" if unknown else ""

@@ -196,6 +196,8 @@ class Capabilities:
     """What stops the billing when nobody is looking; empty when nothing does."""
     overruled: Callable[[Settings], Mapping[str, str]] = lambda settings: {}
     """Settings that do nothing beside the others as they are chosen, each with the reason."""
+    carrier: Callable[[Settings], str] | None = None
+    """The remote name of what one with these settings is attached to; None where nothing ever is."""
     starts_anew: bool = False
     """Whether a start makes it anew from what is known here: changes of what is stopped wait for that."""
     verbs: Mapping[OperationKind, Plan] = field(default_factory=dict)

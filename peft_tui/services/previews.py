@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -35,6 +35,8 @@ class Preview:
     """What ends, for a person."""
     afterwards: str = ""
     """What may bill when it is done, or what is left."""
+    takes_along: tuple[str, ...] = ()
+    """The names of what is attached to it, and ends with it."""
     forgets: bool = False
     """It is gone at the platform: it is only taken off the list."""
 
@@ -44,11 +46,17 @@ class Preview:
         return any(line.change is Change.REDEPLOY and not line.kept_here for line in self.changes)
 
 
-def preview(deployment: Deployment, kind: OperationKind, changes: Settings | None = None) -> Preview:
+def preview(
+    deployment: Deployment,
+    kind: OperationKind,
+    changes: Settings | None = None,
+    others: Sequence[Deployment] = (),
+) -> Preview:
     """What `kind` would do to `deployment`, from what is known here.
 
     Args:
         changes: of an update: text by setting; of a rollback: what `LifeService.going_back` tells.
+        others: all that there are: some may be attached to it.
 
     Raises:
         ConfigurationInvalid: the changes cannot be.
@@ -84,8 +92,33 @@ def preview(deployment: Deployment, kind: OperationKind, changes: Settings | Non
         (deployment.waiting_start if again else deployment.under_way) if ends else None,
         "" if forgotten or again else _stops(deployment, kind),
         _afterwards(deployment, kind, settings),
+        attached_to(deployment, others) if ends and not forgotten else (),
         forgotten,
     )
+
+
+def may_carry(deployments: Iterable[Deployment]) -> bool:
+    """Whether others can be attached to one of them: only then all have to be known for a preview."""
+    return any(capabilities(deployment.platform).carrier is not None for deployment in deployments)
+
+
+def attached_to(deployment: Deployment, others: Sequence[Deployment]) -> tuple[str, ...]:
+    """The names of those that serve through it."""
+    carrier = capabilities(deployment.platform).carrier
+    return tuple(
+        other.name
+        for other in others
+        if carrier is not None
+        and other.platform == deployment.platform
+        and other.condition is not Condition.GONE
+        and carrier(as_seen(other)) == deployment.remote_name
+    )
+
+
+def is_half_known(deployment: Deployment) -> bool:
+    """Adopted, and all that is known of its adapter is the deployment's own name."""
+    spec = deployment.spec
+    return not spec.base_model and spec.source.reference in ("", deployment.remote_name)
 
 
 def _other_settings(deployment: Deployment, settings: Settings) -> tuple[ChangedSetting, ...]:
@@ -137,6 +170,8 @@ def _afterwards(deployment: Deployment, kind: OperationKind, settings: Settings)
             )
         case OperationKind.STOP:
             again = offers.refuses(OperationKind.START, as_seen(deployment))
+            if not again and offers.starts_anew and is_half_known(deployment):
+                again = "What it is made of is not known here in full: it may have to be deployed anew."
             return (
                 "Nothing bills once the platform says stopped."
                 f" {again or 'Its settings stay, to start it again.'}"

@@ -14,7 +14,7 @@ from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.errors import NotPossible
 from peft_tui.domain.operation import OperationKind
-from peft_tui.services.previews import preview
+from peft_tui.services.previews import may_carry, preview
 from peft_tui.ui.costs import coming, sums
 from peft_tui.ui.screens.dialogs import ConfirmScreen, VersionsScreen, question
 from peft_tui.ui.screens.dialogs.question import LeftOut
@@ -72,7 +72,8 @@ class Consent:
     ) -> Write | None:
         """Stop, start or delete them."""
         life, kind = self._backend.life, OperationKind(verb.value)
-        previews = [preview(deployment, kind) for deployment in able]
+        others = await self._backend.store.deployments.all() if may_carry(able) else ()
+        previews = [preview(deployment, kind, others=others) for deployment in able]
         asked = question.asked_about(
             previews,
             sums(able),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict
 from peft_tui.domain.offers import Change
@@ -20,6 +21,7 @@ from peft_tui.services.life import LifeService
 from peft_tui.services.previews import preview, total_usd_per_hour
 from peft_tui.services.reasons import why_not, why_not_adopt
 from peft_tui.store import Store
+from peft_tui.ui.screens.dialogs.question import asked_about
 from tests.doubles import NOON, VirtualClock, deployment, operation, see, seen
 
 STOP, START, UPDATE, DELETE = (
@@ -331,3 +333,44 @@ class TestPreview:
     def test_what_is_refused_has_no_steps(self) -> None:
         told = preview(row(), START)
         assert told.refused == "It is not stopped." and told.steps == ()
+
+
+def on_predibase(name: str, status: Status = Status.ACTIVE, **more: Any) -> Deployment:
+    made = deployment(name)
+    spec = replace(made.spec, platform="predibase", base_model="llama")
+    return replace(made, spec=spec, observation=seen(status, **more))
+
+
+def test_what_is_attached_and_ends_with_it_is_named_before() -> None:
+    carrier = on_predibase("llama", ready_instances=1, billed_instances=1)
+    rider = on_predibase("intents", instance_type=f"on:{carrier.remote_name}")
+    others = [carrier, rider, on_predibase("alone", instance_type="a10_24gb_100"), row()]
+    for kind in (STOP, DELETE):
+        assert preview(carrier, kind, others=others).takes_along == ("intents",)
+    assert preview(rider, DELETE, others=others).takes_along == ()
+    assert preview(carrier, UPDATE, {}, others).takes_along == ()
+    asked = asked_about([preview(carrier, STOP, others=others)], ("$1.82", ""))
+    assert ("mind", "intents: attached to llama, and ends with it") in [
+        (fact.label, fact.text) for fact in asked.facts
+    ]
+    both = [preview(one, DELETE, others=others) for one in (carrier, rider)]
+    assert "mind" not in {fact.label for fact in asked_about(both, ("$1.82", "")).facts}
+
+
+def test_what_sleeps_is_not_said_to_be_under_way() -> None:
+    asleep = row(condition=Condition.ASLEEP, ready_instances=0, billed_instances=0)
+    assert preview(asleep, STOP).stops == "Nothing runs now; a request does not boot it any more."
+
+
+def test_a_start_is_not_promised_where_what_was_adopted_is_known_by_its_name_only() -> None:
+    made = deployment("bot")
+    spec = replace(
+        made.spec,
+        platform="modal",
+        base_model="",
+        source=AdapterSource(SourceKind.PLATFORM, made.remote_name),
+    )
+    adopted = replace(made, spec=spec, observation=seen(ready_instances=1, billed_instances=1))
+    assert "may have to be deployed anew" in preview(adopted, STOP).afterwards
+    known = replace(adopted, spec=replace(spec, base_model="llama"))
+    assert "Its settings stay" in preview(known, STOP).afterwards

@@ -284,6 +284,7 @@ CAPABILITIES = Capabilities(
     no_sources={},
     settings=SETTINGS,
     scale_to_zero=True,
+    carrier=carrier_of,
     plan=plan,
     guard=guard,
     overruled=overruled,

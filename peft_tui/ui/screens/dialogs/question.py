@@ -103,6 +103,7 @@ def asked_about(
         facts += [*_left_out(left_out), *_facts_of(previews[0])]
     if kind is OperationKind.UPDATE and any(preview.rolls_out for preview in previews):
         facts.append(Fact("mind", "It rolls out anew: what serves now may pause.", "warn"))
+    facts += _taken_along(previews)
     one = deployments[0]
     return Question(
         f"{word} {_what(deployments)}{f' on {title_of(one)}' if len(previews) == 1 else ''}?",
@@ -177,6 +178,18 @@ def _changes(preview: Preview) -> list[Fact]:
     for line in preview.changes:
         old, new = ("—" if value is None else str(value) for value in (line.old, line.new))
         facts.append(Fact("changes", clean_line(f"{line.title}: {old} → {new} · {line.how}", 200)))
+    return facts
+
+
+def _taken_along(previews: Sequence[Preview]) -> list[Fact]:
+    """What nobody chose, and what ends all the same."""
+    chosen = {preview.deployment.name for preview in previews}
+    facts = []
+    for preview in previews:
+        names = [name for name in preview.takes_along if name not in chosen]
+        if names:
+            words = f"{', '.join(names)}: attached to {preview.deployment.name}, and ends with it"
+            facts.append(Fact("mind", clean_line(words, 300), "warn"))
     return facts
 
 
