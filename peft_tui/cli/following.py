@@ -28,7 +28,7 @@ class Followed:
     def hear(self, operation: Operation, wait: bool, alone: bool) -> None:
         """Tell what is new of it on standard error, and find out whether that is all that was asked."""
         said = saying(operation)
-        if said != self._told:
+        if said and said != self._told:
             self._told = said
             talk(said if alone else f"{self.name}: {said}")
         if operation.state is OperationState.FAILED:
@@ -60,11 +60,14 @@ async def follow(
 
 
 def saying(operation: Operation) -> str:
-    """Where it is, in one line."""
+    """Where it is, in one line; empty where there is nothing new to say."""
     step = operation.current
-    if step is None or operation.state.ended:
+    if operation.state.ended:
         kept = operation.outputs.get("kept")
         return f"{operation.kind}: {operation.state}" + (f". Kept there: {kept}" if kept else "")
+    if step is None:
+        # All of it is carried out, and that is being written down.
+        return ""
     note = f" ({step.note})" if step.note else ""
     progress = f" {100 * step.done // step.total}%" if step.done is not None and step.total else ""
     return f"[{step.seq + 1}/{len(operation.steps)}] {step.title}{progress}{note}"

@@ -58,7 +58,7 @@ class Consent:
                 asked = question.about_adopting(able, sums(able), left_out)
                 return _by_id(self._backend.life.adopt) if await self._agreed(asked) else None
             case Verb.CANCEL:
-                asked = question.about_cancelling(able, left_out)
+                asked = question.about_cancelling(able, sums(able), left_out)
                 return self._give_up if await self._agreed(asked) else None
             case _:
                 return await self._to_change(verb, able, left_out)

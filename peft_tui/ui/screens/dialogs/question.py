@@ -133,9 +133,12 @@ def about_adopting(
     )
 
 
-def about_cancelling(deployments: Sequence[Deployment], left_out: Sequence[LeftOut] = ()) -> Question:
+def about_cancelling(
+    deployments: Sequence[Deployment], sums: tuple[str, str], left_out: Sequence[LeftOut] = ()
+) -> Question:
     """What giving up means depends on what is under way."""
-    facts = [
+    facts = [Fact("now", per_hour(sums))]
+    facts += [
         Fact("ends", f"{clean_line(d.name, 60)}: {_given_up(d)}")
         for d in deployments[:MOST_NAMES]
         if d.to_give_up is not None
