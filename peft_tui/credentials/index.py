@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 
-from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.errors import NotUsable
 from peft_tui.paths import private_dir, replace_file
 
 INDEX = "credentials.json"
@@ -71,7 +71,7 @@ class IndexFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigurationInvalid(
+            raise NotUsable(
                 f"{self._path} cannot be read ({type(error).__name__}).",
                 hint="It lists where credentials are kept. Mend it, or remove it and set them again.",
             ) from error

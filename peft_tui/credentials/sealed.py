@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peft_tui.domain.errors import AuthenticationFailed, ConfigurationInvalid
+from peft_tui.domain.errors import AuthenticationFailed, NotUsable
 from peft_tui.paths import replace_file
 
 FILE = "credentials.sealed"
@@ -109,7 +109,7 @@ class SealedFile:
             if not fits or not power_of_two or not _LEAST_COST <= cost <= _MOST_COST or len(sealed[0]) != 12:
                 raise ValueError("its parameters are none that this version uses")
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationInvalid(
+            raise NotUsable(
                 f"{self.path} cannot be read ({type(error).__name__}).",
                 hint="Move it away and set the credentials again; nothing else can open it.",
             ) from error

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from peft_tui.clock import Clock
 from peft_tui.domain.deployment import Deployment, Origin, remote_name, unmarked
-from peft_tui.domain.errors import ConfigurationInvalid, NotFound, NotLikeThis, PeftTuiError, read_only
+from peft_tui.domain.errors import (
+    ConfigurationInvalid,
+    NotFound,
+    NotLikeThis,
+    NotUsable,
+    PeftTuiError,
+    read_only,
+)
 from peft_tui.domain.operation import Operation, OperationKind, OperationState, OperationStep
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.domain.status import Status
@@ -84,7 +91,7 @@ class DeploymentService:
         if self._looks_only:
             raise read_only()
         if self._trouble is not None:
-            raise ConfigurationInvalid(
+            raise NotUsable(
                 f"Nothing is deployed while the store cannot be used: {self._trouble.message}",
                 hint=f"Without it a create could not be kept to once. {self._trouble.hint}",
             )

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.errors import NotUsable
 from peft_tui.store.care import Damage, Mended, identity, is_damage, mend
 from peft_tui.store.database import Changes, Database, StoreError, Transaction
 from peft_tui.store.deployments import Deployments
@@ -88,14 +88,14 @@ class Store:
             damage: for which it was closed.
 
         Raises:
-            ConfigurationInvalid: it cannot be used; the message says why.
+            NotUsable: it cannot be used; the message says why.
         """
         path = directory / FILE
         mended = None if damage is None else await _mend(path, damage)
         found = identity(path)
         try:
             store = cls(await Database.open(path))
-        except ConfigurationInvalid as error:
+        except NotUsable as error:
             cause = error.__cause__
             if mended is not None or not (isinstance(cause, sqlite3.Error) and is_damage(cause)):
                 raise
@@ -112,7 +112,7 @@ async def _mend(path: Path, damage: Damage) -> Mended | None:
     try:
         return await asyncio.to_thread(mend, path, damage)
     except (OSError, sqlite3.Error) as error:
-        raise ConfigurationInvalid(
+        raise NotUsable(
             f"The store {path} is damaged ({damage.why}) and cannot be put aside: {error}.",
             hint="Move it aside by hand, or set PEFT_TUI_DATA_DIR elsewhere.",
         ) from error

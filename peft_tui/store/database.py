@@ -21,7 +21,7 @@ from typing import Any
 
 import aiosqlite
 
-from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
+from peft_tui.domain.errors import NotUsable, PeftTuiError
 from peft_tui.paths import private_dir
 from peft_tui.redaction import redacted
 from peft_tui.store.care import Damage, back_up, forget_backup, identity, is_damage, not_while_mended
@@ -101,7 +101,7 @@ class Database:
         """Open or make the file (0600, in a directory of mode 0700) and bring it to the newest layout.
 
         Raises:
-            ConfigurationInvalid: not a store, written by a newer version, or not accessible.
+            NotUsable: not a store, written by a newer version, or not accessible.
         """
         connections: list[aiosqlite.Connection] = []
         try:
@@ -121,7 +121,7 @@ class Database:
                     # What is deleted is overwritten: prompts may hold what nobody should find later.
                     await connection.execute("PRAGMA secure_delete = ON")
             if await is_behind(connections[0]) and not await asyncio.to_thread(back_up, path):
-                raise ConfigurationInvalid(
+                raise NotUsable(
                     f"The disk has no room for the backup that is made before {path} is brought up to date.",
                     hint="Nothing was changed. Free some space.",
                 )
@@ -136,7 +136,7 @@ class Database:
                 await connection.close()
             if isinstance(error, PeftTuiError):
                 raise
-            raise ConfigurationInvalid(
+            raise NotUsable(
                 f"The store {path} cannot be opened: {error}.",
                 hint="Nothing was changed. Set PEFT_TUI_DATA_DIR elsewhere, or move the file aside.",
             ) from error
@@ -293,7 +293,7 @@ async def _check_whose(connection: aiosqlite.Connection, path: Path) -> None:
     """Refuse another program's database before anything in it is changed."""
     names = {row[0] for row in await connection.execute_fetchall("SELECT name FROM sqlite_master")}
     if names and "migrations" not in names:
-        raise ConfigurationInvalid(
+        raise NotUsable(
             f"{path} is another program's database. Nothing was changed.",
             hint="Set PEFT_TUI_DATA_DIR to another directory.",
         )

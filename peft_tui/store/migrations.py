@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiosqlite
 
-from peft_tui.domain.errors import ConfigurationInvalid
+from peft_tui.domain.errors import NotUsable
 
 MIGRATIONS: dict[str, str] = {
     "first layout": """
@@ -270,12 +270,12 @@ async def migrate(connection: aiosqlite.Connection) -> None:
     """Bring the file to the newest layout; each step is one transaction.
 
     Raises:
-        ConfigurationInvalid: the file has steps that this version does not know.
+        NotUsable: the file has steps that this version does not know.
     """
     await connection.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, applied_at TEXT)")
     applied = {row[0] for row in await connection.execute_fetchall("SELECT name FROM migrations")}
     if unknown := applied - MIGRATIONS.keys():
-        raise ConfigurationInvalid(
+        raise NotUsable(
             f"A newer peft-tui wrote the store (it has “{sorted(unknown)[0]}”). Nothing was changed.",
             hint="Upgrade peft-tui, or set PEFT_TUI_DATA_DIR to another directory.",
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from peft_tui.cli.main import _carry_out
+from peft_tui.cli.main import _carry_out, main
 from peft_tui.cli.output import failure
 from peft_tui.cli.parser import parse
 from peft_tui.cli.statuses import MEANINGS, ending
@@ -82,6 +83,15 @@ async def test_what_the_platform_refuses_has_the_status_of_its_kind(
         )
         line = "deploy acme/llm-support --platform replicate --name bot --instance-type cpu --yes --wait"
         assert await status_of(lived, line) == status
+
+
+def test_a_store_that_cannot_be_opened_is_no_fault_of_the_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PEFT_TUI_DATA_DIR", str(tmp_path / "file" / "data"))
+    assert main(["metrics", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "configuration"
 
 
 def _errors(root: type[PeftTuiError]) -> set[type[PeftTuiError]]:
