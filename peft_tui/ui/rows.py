@@ -22,7 +22,7 @@ WORTH_SAYING = Decimal("0.01")
 """Of a cost so far; below it there is only that it is less."""
 UNKNOWN = "—"
 _DASH = Cell(UNKNOWN, "dim")
-_cell = lru_cache(maxsize=16_384)(Cell)
+_cell = lru_cache(maxsize=2048)(Cell)
 _shown = lru_cache(maxsize=16_384)(clean_line)
 """The same names and models come again and again."""
 

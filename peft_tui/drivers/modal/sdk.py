@@ -31,6 +31,9 @@ from peft_tui.text import clean_line
 
 KNOWN = ((1, 6), (1, 7))
 """From the first of these versions to before the second."""
+ENDED_STREAMS = 1024
+"""How many calls that have ended a connection remembers, for frames that come late. h2's own 65,536 are a
+memory that grows for a day."""
 
 _importing = threading.Lock()
 _loaded: Sdk | None = None
@@ -96,6 +99,7 @@ def _load() -> Sdk:
         before = os.environ.get("MODAL_CONFIG_PATH")
         os.environ["MODAL_CONFIG_PATH"] = os.devnull
         try:
+            import h2.connection
             import modal
             import modal.client
             import modal.exception
@@ -121,6 +125,7 @@ def _load() -> Sdk:
     # It would tell Modal of the git checkout that one happens to stand in: author, and a remote's address,
     # which may hold a token.
     modal.runner.get_git_commit_info = _no_commit  # type: ignore[attr-defined]
+    h2.connection.H2Connection.MAX_CLOSED_STREAMS = ENDED_STREAMS
     # It writes on the terminal that the application draws on.
     logger = logging.getLogger("modal-client")
     logger.handlers.clear()

@@ -105,7 +105,7 @@ def lay_out(columns: Sequence[Column], width: int, hidden: Collection[str] = ())
     return tuple(slots)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def fit_text(text: str, width: int, align: str = "left", elide: str = "end", ellipsis: str = "…") -> str:
     """Pad or shorten text to exactly `width` cells; wide characters are never cut in half."""
     text = _UNPRINTABLE.sub(" ", text)
