@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from peft_tui import __version__
 
-SHELLS = ("bash", "zsh", "fish")
-
 Parsers = Mapping[str, argparse.ArgumentParser]
 
 

@@ -22,8 +22,6 @@ from peft_tui.domain.tally import Tally
 SKEW = timedelta(seconds=30)
 """Clocks that differ by less are taken for the same."""
 MILLION = Decimal(1_000_000)
-LEAST = {0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368}
-"""How many samples a percentile needs before it has an upper bound at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,3 @@ GLYPHS: dict[Status, str] = {
     Status.STOPPED: "◼",
     Status.FAILED: "✖",
 }
-ASCII_GLYPHS: dict[Status, str] = {
-    Status.PENDING: ".",
-    Status.DEPLOYING: "~",
-    Status.ACTIVE: "*",
-    Status.STOPPED: "-",
-    Status.FAILED: "x",
-}

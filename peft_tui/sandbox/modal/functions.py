@@ -16,7 +16,6 @@ from peft_tui.sandbox.modal.catalog import GPUS
 from peft_tui.sandbox.modal.state import App, Definition, Function, Gpu, Mount
 
 LONGEST_LABEL = 63
-WEB = pb.WEBHOOK_TYPE_WEB_SERVER
 LEAST_WINDOW, LONGEST_WINDOW = 2, 3600
 DEFAULTS = {"min_containers": 0, "buffer_containers": 0, "scaledown_window": int(life.DEFAULT_SCALEDOWN)}
 

@@ -11,7 +11,7 @@ from textual.events import Click, Resize
 from textual.screen import Screen
 
 from peft_tui.ui.keymap import key_name
-from peft_tui.ui.widgets.lines import Line, Lines, spread, width_of
+from peft_tui.ui.widgets.lines import Lines, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 
 if TYPE_CHECKING:
@@ -142,6 +142,3 @@ def _fitting(actions: list[Action], width: int) -> list[Action]:
             break
         kept.append(action)
     return kept[:MOST] + last
-
-
-__all__ = ["Action", "KeyBar", "Line", "actions_in_force", "key_name"]
