@@ -462,6 +462,14 @@ class PeftTui(Application):
         if self._backend is not None and not isinstance(self.screen, RequestsScreen):
             self.push_screen(RequestsScreen(self._backend))
 
+    def show_overview(self) -> None:
+        from peft_tui.ui.screens.metrics import OverviewScreen
+
+        if any(isinstance(screen, OverviewScreen) for screen in self.screen_stack):
+            self.pop_screen()
+        elif self._backend is not None:
+            self.push_screen(OverviewScreen(self._backend))
+
     def show_log(self) -> None:
         from peft_tui.logs import FILE
         from peft_tui.ui.screens.log import LogScreen

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,18 @@ def test_who_is_below_does_not_import_who_is_above(package: str) -> None:
         i for i in of(package) if ours(i.target) and i.target != PACKAGE and not within(i.target, *allowed)
     ]
     assert [str(i) for i in wrong] == []
+
+
+def test_no_two_files_need_each_other() -> None:
+    """Whichever is read first, the other one is not needed to understand it; lazy imports and types count."""
+    needs: dict[str, set[str]] = {}
+    for i in imports():
+        if i.target in modules() and i.target != i.importer:
+            needs.setdefault(i.importer, set()).add(i.target)
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("package", ["services", "ui", "cli", "backend"])

@@ -40,6 +40,10 @@ class Application(App[None]):
         """Bell and desktop notice, unless the person looks at this terminal or wants none."""
         raise NotImplementedError
 
+    def show_overview(self) -> None:
+        """Every deployment's figures side by side; where they stand open below, back to them."""
+        raise NotImplementedError
+
     def go_to_sandbox(self) -> None:
         """Leave, and begin again in the sandbox."""
         raise NotImplementedError

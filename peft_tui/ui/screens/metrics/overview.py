@@ -25,6 +25,7 @@ from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.metrics import words
 from peft_tui.ui.screens.metrics.charts import compact
+from peft_tui.ui.screens.metrics.screen import MetricsScreen
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
@@ -229,8 +230,6 @@ class OverviewScreen(Screen[None]):
 
     @on(LiveTable.Chosen)
     def _row_chosen(self, event: LiveTable.Chosen) -> None:
-        from peft_tui.ui.screens.metrics.screen import MetricsScreen
-
         chosen = next((d for d, _ in self._found if d.id == event.key), None)
         if chosen is not None:
             self.app.push_screen(MetricsScreen(self._backend, chosen, self._range))

@@ -352,12 +352,7 @@ class MetricsScreen(Screen[None]):
             self.notify(f"Written to {clean_line(path, 300)}", timeout=6, markup=False)
 
     def action_overview(self) -> None:
-        from peft_tui.ui.screens.metrics.overview import OverviewScreen
-
-        if any(isinstance(screen, OverviewScreen) for screen in self.app.screen_stack):
-            self.dismiss()
-        else:
-            self.app.push_screen(OverviewScreen(self._backend))
+        self.app.show_overview()
 
     def action_back(self) -> None:
         if self._cursor is not None:
