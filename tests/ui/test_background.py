@@ -91,6 +91,7 @@ async def test_the_theme_goes_with_the_background(
     env = {"COLORTERM": "truecolor", **environ}
     async with Terminal.run(still(tmp_path), cwd=ROOT, env=env, background=background) as term:
         await term.sees("support-bot")
+        await term.until(lambda: background_of(term) == wanted)
         await term.quiet(0.3)
         assert background_of(term) == wanted
         asked = bytes(term.raw).count(ASK_BACKGROUND.encode())

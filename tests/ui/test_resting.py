@@ -61,7 +61,7 @@ async def test_while_it_rests_a_list_is_no_older_than_it_has_to_be(tmp_path: Pat
             clock.turn(seconds)
             screen_of(at).tick()
             await at.sees(words)
-            assert at.shows("active seen") is (words != "resting")
+            await at.until(lambda seen=words != "resting": at.shows("active seen") is seen)  # type: ignore[misc]
 
 
 async def test_what_is_under_way_is_live_although_nobody_looks(tmp_path: Path) -> None:
