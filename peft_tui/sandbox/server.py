@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -92,6 +93,10 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         # The client left in the middle of a stream; there is nobody to answer.
         entry.status = 0
         return web.Response(status=499)
+    except asyncio.CancelledError:
+        # It left while nothing was written.
+        entry.status = 0
+        raise
     finally:
         entry.bytes_in = getattr(request.content, "total_bytes", 0)
         world.touch(soon=request.method not in ("GET", "HEAD", "QUERY"))

@@ -219,6 +219,27 @@ async def test_what_sending_does_is_said_before_and_what_is_stopped_is_not_sent(
         assert endpoints.asked == []
 
 
+@pytest.mark.parametrize("wake", [Wake.NOTHING, Wake.WAKES])
+async def test_what_is_sent_before_it_is_known_how_goes_as_soon_as_it_is_unless_it_costs_more(
+    tmp_path: Path, wake: Wake
+) -> None:
+    async with console(tmp_path) as (at, endpoints, _):
+        screen, prompts = at.app.screen, at.app._backend.prompts  # type: ignore[attr-defined]
+        assert isinstance(screen, ConsoleScreen)
+        endpoints.found = replace(TARGET, wake=wake, wake_words="It boots." if wake is Wake.WAKES else "")
+        screen._target, prompts.endpoints = None, None
+        write(at, "Hello")
+        await at.press("ctrl+s")
+        await at.sees("Asking how it is asked; then it is sent.")
+        prompts.endpoints = endpoints
+        if wake is Wake.WAKES:
+            await at.sees("It boots.")
+            assert endpoints.asked == []
+            await at.press("ctrl+s")
+        await at.sees("● 200")
+        assert len(endpoints.asked) == 1
+
+
 HOSTILE = (
     "a\x1b]52;c;cm0=\x1b\\b\x1b]0;pwned\x07c\x1b[2Jd\x9b31me\u202ef [/x] [@click=app.quit]no[/] \x90q\x9cg"
 )

@@ -42,6 +42,8 @@ async def target(api: ModalApi, deployment: Deployment) -> InferenceTarget:
         wake,
         words,
         wake_url=f"{seen.endpoint_url}/health",
+        # Servers, which we make, never do; somebody's Web Function does after 150 seconds.
+        result_redirects=True,
         stream_usage=True,
     )
 

@@ -57,7 +57,7 @@ COPY_LIMIT = 70_000
 """Longer texts are refused by many terminals without a word."""
 
 
-NOT_KNOWN = "Not known yet how it is asked: try again in a moment."
+NOT_KNOWN = "Asking how it is asked; then it is sent."
 
 
 class ConsoleScreen(Screen[None]):
@@ -103,6 +103,8 @@ class ConsoleScreen(Screen[None]):
         self._note = ""
         self._note_tone = "dim"
         self._doomed: Exchange | None = None
+        self._impatient = False
+        """It was to be sent before it was known how."""
         self._draft: ViewKeeper | None = None
 
     def compose(self) -> ComposeResult:
@@ -139,10 +141,14 @@ class ConsoleScreen(Screen[None]):
         if not self.is_attached:
             return
         self._answer.target, self._answer.trouble = self._target, self._trouble
-        if self._note == NOT_KNOWN:
-            self._say("")
         if self._target is not None and (before is None or before.models != self._target.models):
             await self._parameters.show_models(self._target)
+        if self._impatient:
+            self._impatient = False
+            self._say("")
+            if self._target is not None and self._target.wake is Wake.NOTHING:
+                # What it does else is read before it is done.
+                self._send()
         self._redraw()
         self.refresh_bindings()
 
@@ -178,7 +184,10 @@ class ConsoleScreen(Screen[None]):
             self._say("Write a prompt first.", "warn")
             self._prompt.focus()
         elif self._target is None:
-            self._say(self._trouble.message if self._trouble else NOT_KNOWN, "bad")
+            self._impatient = self._trouble is None
+            self._say(
+                self._trouble.message if self._trouble else NOT_KNOWN, "bad" if self._trouble else "dim"
+            )
             self._ask_how()
         elif self._target.wake is Wake.REFUSED:
             self._say(f"Not sent. {self._target.wake_words}", "bad")
