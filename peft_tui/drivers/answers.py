@@ -48,7 +48,8 @@ class Answer:
 
     @property
     def is_event_stream(self) -> bool:
-        return self.header("content-type").partition(";")[0].strip().lower() == "text/event-stream"
+        kind: str = self._reply.headers.get("content-type", "")
+        return kind.partition(";")[0].strip().lower() == "text/event-stream"
 
     def header(self, name: str) -> str:
         return clean_line(self._reply.headers.get(name, ""), 300)

@@ -208,7 +208,8 @@ class Channel:
             if body is not None:
                 content = _json(body)
                 sent["Content-Type"] = "application/json"
-            if not all(value.isascii() and value.isprintable() for value in sent.values()):
+            written = "".join(sent.values())
+            if not (written.isascii() and written.isprintable()):
                 raise ValueError("a header that cannot be written")
             async with asyncio.timeout(self.limits.first_seconds):
                 where = urlsplit(url)

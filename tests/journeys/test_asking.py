@@ -1,4 +1,4 @@
-"""Every platform's endpoint asked from the console in a real terminal: its answer as it comes, and cut off."""
+"""Every platform's endpoint asked from the console in a terminal: its answer as it comes, and cut off."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ request)`, which yields `StreamEvent`s. None of them imports httpx: a body is wa
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -45,5 +46,6 @@ class Speaker(Protocol):
         ...
 
 
+@cache
 def speaker(dialect: Dialect) -> Speaker:
     return cast(Speaker, import_module(f"{__name__}.{_MODULES[dialect]}"))

@@ -19,11 +19,10 @@ from peft_tui.domain.inference import (
     Waiting,
 )
 from peft_tui.drivers.dialects import parts
-from peft_tui.drivers.dialects.sse import framed
+from peft_tui.drivers.dialects.sse import Framer
 from peft_tui.text import clean_line
 
 if TYPE_CHECKING:
-    from peft_tui.drivers.answers import Answer
     from peft_tui.drivers.streaming import Channel
 
 THOUGHTS = ("reasoning_content", "reasoning")
@@ -73,52 +72,75 @@ async def speak(
             yield Waiting(words, channel.now())
         answer = asked.answer
         yield Answered(answer.at, answer.status, answer.connect_seconds)
-        if answer.is_event_stream:
-            async with aclosing(_stream(channel, answer, reasons)) as events:
-                async for event in events:
-                    yield event
-        else:
+        if not answer.is_event_stream:
             for event in _whole(channel, answer.status, await answer.json(), reasons):
                 yield event
+            return
+        stream = _Stream(channel.title, answer.status)
+        async with aclosing(answer.chunks()) as chunks:
+            async for chunk, at in chunks:
+                for event in stream.take(chunk, at):
+                    yield event
+                if stream.done:
+                    await answer.finish()
+                    break
+        yield stream.finished(channel.now(), reasons)
 
 
-async def _stream(
-    channel: Channel, answer: Answer, reasons: Mapping[str, str]
-) -> AsyncGenerator[StreamEvent, None]:
-    record = parts.Record()
-    ended, done, used, said = "", False, "", Usage(None, None)
-    async with aclosing(framed(answer.chunks())) as arriving:
-        async for event, at in arriving:
-            if not event.data:
+class _Stream:
+    """What a stream has said so far. Bytes in, events out: no step of it waits for anything."""
+
+    def __init__(self, title: str, status: int) -> None:
+        self._title, self._status = title, status
+        self._framer = Framer()
+        self._record = parts.Record()
+        self._ended: Any = ""
+        self._used: Any = ""
+        self._said: Usage | None = None
+        self.done = False
+        """It has said so: nothing that comes after that counts."""
+
+    def take(self, chunk: bytes, at: float) -> Iterator[StreamEvent]:
+        """What the next bytes complete; without bytes, what was left at the end.
+
+        Raises:
+            PeftTuiError: it failed, or it is not understood.
+        """
+        for framed in self._framer.take(chunk):
+            if not framed.data:
                 continue
-            record.add(event.data)
-            if event.data.strip() == "[DONE]":
-                done = True
-                await answer.finish()
-                break
-            data = parts.parse(event.data, channel.title)
-            if (error := parts.failure(data, channel.title, answer.status)) is not None:
-                raise error
-            if not isinstance(data, dict):
-                continue
-            used = data.get("model") or used
-            # In whatever chunk it stands; the last one counts.
-            if (counts := parts.usage(data.get("usage"))) is not None and counts != said:
-                said = counts
-                yield counts
-            for choice in _choices(data):
-                for text, thought in _texts(choice.get("delta"), choice):
-                    yield TextPiece(text, at, thought)
-                ended = choice.get("finish_reason") or ended
-    if not (done or ended):
-        raise parts.broken_off(channel.title)
-    yield Finished(
-        _reason(ended, reasons),
-        channel.now(),
-        answer.status,
-        _word(used),
-        raw=record.text,
-    )
+            self._record.add(framed.data)
+            if framed.data.strip() == "[DONE]":
+                self.done = True
+                return
+            yield from self._read(parts.parse(framed.data, self._title), at)
+
+    def _read(self, data: Any, at: float) -> Iterator[StreamEvent]:
+        if (error := parts.failure(data, self._title, self._status)) is not None:
+            raise error
+        if not isinstance(data, dict):
+            return
+        self._used = data.get("model") or self._used
+        # In whatever chunk it stands; the last one counts.
+        if (counts := parts.usage(data.get("usage"))) is not None and counts != self._said:
+            self._said = counts
+            yield counts
+        for choice in _choices(data):
+            for text, thought in _texts(choice.get("delta"), choice):
+                yield TextPiece(text, at, thought)
+            self._ended = choice.get("finish_reason") or self._ended
+
+    def finished(self, at: float, reasons: Mapping[str, str]) -> Finished:
+        """The last event.
+
+        Raises:
+            ConnectionFailed: nothing had said that it was the end.
+        """
+        if not (self.done or self._ended):
+            raise parts.broken_off(self._title)
+        return Finished(
+            _reason(self._ended, reasons), at, self._status, _word(self._used), raw=self._record.text
+        )
 
 
 def _whole(channel: Channel, status: int, data: Any, reasons: Mapping[str, str]) -> Iterator[StreamEvent]:

@@ -39,6 +39,10 @@ class Framer:
         self._event = ""
         self.last_id = ""
 
+    def take(self, chunk: bytes) -> list[SseEvent]:
+        """What the next part of a body completes; an empty one is its end."""
+        return self.feed(chunk) if chunk else self.finish()
+
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """What `chunk` completes.
 
@@ -118,5 +122,5 @@ async def framed(
     framer = Framer()
     async with aclosing(chunks) as arriving:
         async for chunk, at in arriving:
-            for event in framer.feed(chunk) if chunk else framer.finish():
+            for event in framer.take(chunk):
                 yield event, at
