@@ -49,6 +49,7 @@ from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
 STANDARD = ("Who are you?", "Explain in two sentences what you were trained for.", "Say hello.")
@@ -108,6 +109,7 @@ class ConsoleScreen(Screen[None]):
         self._draft: ViewKeeper | None = None
 
     def compose(self) -> ComposeResult:
+        sized(self)
         if self.app.sandbox:
             yield SandboxBanner()
         yield Block(self._title, id="title")

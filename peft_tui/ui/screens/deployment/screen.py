@@ -35,6 +35,7 @@ from peft_tui.ui.widgets.lines import Line, Lines, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.operations import Rates
 from peft_tui.ui.widgets.palette import ActionCommands
+from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
 TICK_SECONDS = 5.0
@@ -85,6 +86,7 @@ class DeploymentScreen(LifeScreen):
         self._reading = False
 
     def compose(self) -> ComposeResult:
+        sized(self)
         if self.app.sandbox:
             yield SandboxBanner()
         yield Lines(id="title")

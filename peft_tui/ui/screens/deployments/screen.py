@@ -45,6 +45,7 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import LiveTable
 from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
+from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
 TICK_SECONDS = 5.0
@@ -130,6 +131,7 @@ class DeploymentsScreen(LifeScreen):
         self._refused: tuple[bool, ...] = ()
 
     def compose(self) -> ComposeResult:
+        sized(self)
         if self.app.sandbox:
             yield SandboxBanner()
         yield Lines(id="header")

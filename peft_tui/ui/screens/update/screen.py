@@ -35,6 +35,7 @@ from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, spread
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
+from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
 
@@ -70,6 +71,7 @@ class UpdateScreen(Screen[Mapping[str, str] | None]):
         self._unlisten: Callable[[], None] = lambda: None
 
     def compose(self) -> ComposeResult:
+        sized(self)
         if getattr(self.app, "sandbox", False):
             yield SandboxBanner()
         yield Block(self._draw_head, id="steps")

@@ -40,6 +40,7 @@ from peft_tui.ui.screens.wizard.review_page import ReviewPage
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.fields import ActionLine
 from peft_tui.ui.widgets.keys import KeyBar
+from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
 PAGES: tuple[type[Page], ...] = (PlatformPage, ModelPage, ConfigurationPage, ReviewPage)
@@ -100,6 +101,7 @@ class WizardScreen(Screen[Deployment | None]):
         self._unlisten: Callable[[], None] = lambda: None
 
     def compose(self) -> ComposeResult:
+        sized(self)
         yield Block(lambda width: [step_line(PAGES, self._page.STEP, width)], id="steps")
         yield Block(lambda width: [context_line(self._page, width)], id="context")
         yield Container(id="body")
