@@ -8,7 +8,7 @@ from textual.screen import Screen
 
 
 def sized(screen: Screen[Any]) -> None:
-    """Call this first in `compose`. Textual gives them to a screen that is full, and styles all of it anew."""
+    """Call this first in `compose`: Textual gives them to a screen that is full, and styles it all anew."""
     width, height = screen.app.size
     wide = screen._get_breakpoint_classes(width, screen.HORIZONTAL_BREAKPOINTS or [])
     high = screen._get_breakpoint_classes(height, screen.VERTICAL_BREAKPOINTS or [])
