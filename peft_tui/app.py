@@ -322,23 +322,20 @@ class PeftTui(Application):
     # Where text leaves
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Without secrets: whatever is copied lands in a window that others look at."""
-        self._clipboard = text = redact(text)
-        if self._driver is not None:
-            self._driver.write(clipboard.sequence(text, os.environ))
-        if os.environ.get("TMUX"):
-            start_work(self, partial(clipboard.to_tmux, text, os.environ), group="clipboard")
+        """What Textual's own widgets call: it is seen that they have cut or copied."""
+        self.copy(text)
 
-    def copy(self, text: str, what: str) -> None:
-        """Into the clipboard, and say what can be said of that."""
-        start_work(self, partial(self._copy, text, what), group="clipboard")
+    def copy(self, text: str, what: str = "") -> None:
+        """Without secrets: whatever is copied lands in a window that others look at."""
+        self._clipboard = redact(text)
+        start_work(self, partial(self._copy, self._clipboard, what), group="clipboard")
 
     async def _copy(self, text: str, what: str) -> None:
-        self._clipboard = text = redact(text)
         in_tmux = await clipboard.to_tmux(text, os.environ)
         if not in_tmux and self._driver is not None:
             self._driver.write(clipboard.sequence(text, os.environ))
-        self.notify(clean(clipboard.words(what, text, in_tmux=in_tmux)), timeout=5, markup=False)
+        if what:
+            self.notify(clean(clipboard.words(what, text, in_tmux=in_tmux)), timeout=5, markup=False)
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
         from peft_tui.ui.picture import without_secrets

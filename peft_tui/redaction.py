@@ -107,6 +107,11 @@ redact = _OURS.redact
 masked = _OURS.masked
 
 
+def holds_secret(text: str) -> bool:
+    """Whether anything in it is, or looks like, a secret."""
+    return redact(text) != text
+
+
 def redacted(data: Any) -> Any:
     """A document with each of its texts redacted.
 

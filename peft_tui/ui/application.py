@@ -32,8 +32,8 @@ class Application(App[None]):
         """What writes something down in the store; it ends with the application."""
         raise NotImplementedError
 
-    def copy(self, text: str, what: str) -> None:
-        """Into the clipboard, and say what can be said of that."""
+    def copy(self, text: str, what: str = "") -> None:
+        """Into the clipboard; of `what` was copied it is said what can be said."""
         raise NotImplementedError
 
     def tell(self, sentences: Sequence[str]) -> None:

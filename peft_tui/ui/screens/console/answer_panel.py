@@ -126,6 +126,13 @@ class AnswerPanel(Vertical):
             self.query_one("#page", Block).redraw()
 
     @property
+    def what(self) -> str:
+        """What `text` is, in a word or two."""
+        if self.page == "snippets":
+            return "URL" if self._snippet == 0 else f"Snippet ({self._snippets[self._snippet - 1].title})"
+        return {"text": "Answer", "json": "JSON", "timings": "Timings"}[self.page]
+
+    @property
     def text(self) -> str:
         """What is shown, for a clipboard or a pager."""
         if self.page == "text":

@@ -1,4 +1,5 @@
-"""What stands in the fields, as it is kept: read back with care, for another version may have written it."""
+"""What stands in the fields, as it is kept: without secrets, and read back with care, for another version may
+have written it."""
 
 from __future__ import annotations
 
@@ -6,19 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from peft_tui.domain.inference import PromptRequest
+from peft_tui.redaction import holds_secret
 from peft_tui.services.parameters import problems
 
 
 def draft_document(request: PromptRequest) -> dict[str, Any]:
     return {
-        "prompt": request.prompt,
-        "system": request.system,
+        "prompt": _kept(request.prompt),
+        "system": _kept(request.system),
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "top_p": request.top_p,
-        "stop": list(request.stop),
+        "stop": [text for text in request.stop if _kept(text)],
         "seed": request.seed,
     }
+
+
+def _kept(text: str) -> str:
+    """Who has pasted a key into a prompt has not asked for it to be written down."""
+    return "" if holds_secret(text) else text
 
 
 def draft_of(document: Mapping[str, Any]) -> PromptRequest | None:

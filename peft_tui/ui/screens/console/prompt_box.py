@@ -33,6 +33,8 @@ class PromptBox(TextArea):
             placeholder="What to ask. ctrl+s sends it.",
         )
         self.cursor_blink = False
+        # The screen's, which would stand where it does here: before every other key of the screen.
+        self._bindings.key_to_bindings.pop("ctrl+y", None)
 
     def put(self, text: str) -> None:
         """Replace all of it."""

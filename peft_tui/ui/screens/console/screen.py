@@ -7,38 +7,30 @@ ended → recorded → the store's notice → HistoryPanel
 
 from __future__ import annotations
 
-import asyncio
-import uuid
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import ConfigurationInvalid, PeftTuiError
-from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel, StreamEvent, Wake
+from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.inference import Wake
 from peft_tui.domain.request import Exchange
 from peft_tui.domain.status import GLYPHS
 from peft_tui.drivers import capabilities
-from peft_tui.redaction import redact
-from peft_tui.services.comparing import can_be_compared, compare
-from peft_tui.services.prompts import Question, unexpected
 from peft_tui.services.snippets import Snippet, snippets
 from peft_tui.store import Changes
 from peft_tui.text import clean_line
-from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place
-from peft_tui.ui.programs import edited, paged
 from peft_tui.ui.screens.console.answer_panel import AnswerPanel
+from peft_tui.ui.screens.console.asking import Asking
 from peft_tui.ui.screens.console.drafts import draft_document, draft_of
 from peft_tui.ui.screens.console.history_panel import HistoryPanel
+from peft_tui.ui.screens.console.notice import Notice
 from peft_tui.ui.screens.console.parameters import Parameters
 from peft_tui.ui.screens.console.prompt_box import PromptBox
 from peft_tui.ui.screens.console.side_by_side import SideBySideScreen, side
@@ -47,28 +39,18 @@ from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
-from peft_tui.ui.widgets.lines import Line, spread, wrapped
+from peft_tui.ui.widgets.lines import Line, spread
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
-STANDARD = ("Who are you?", "Explain in two sentences what you were trained for.", "Say hello.")
-"""Asked of base and adapter besides the prompt at hand."""
-COPY_LIMIT = 70_000
-"""Longer texts are refused by many terminals without a word."""
 
-
-NOT_KNOWN = "Asking how it is asked; then it is sent."
-
-
-class ConsoleScreen(Screen[None]):
+class ConsoleScreen(Asking):
     """One deployment's console."""
 
     CSS_PATH = "console.tcss"
     AUTO_FOCUS = "PromptBox"
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (16, "-short"), (24, "-normal"), (36, "-tall")]
-    app: Application
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "send", "Send", priority=True, tooltip="Ask it: this may cost."),
         Binding("escape", "cancel", "Cancel", tooltip="Close the connection; what came stays."),
@@ -83,7 +65,6 @@ class ConsoleScreen(Screen[None]):
         Binding("f3", "page", "Pager", priority=True, tooltip="What is shown, in $PAGER."),
         Binding("tab", "app.focus_next", "Next field", show=False, id="console.next_field"),
         Binding("y", "copy", "Copy", tooltip="What is shown, to the terminal's clipboard."),
-        Binding("ctrl+y", "copy", "Copy", priority=True, show=False),
         Binding("slash", "search", "Search", tooltip="Older ones, by words in them."),
         Binding("r", "again", "Run again", tooltip="Put it back into the fields and send it."),
         Binding("space", "mark", "Mark", tooltip="Two marked ones are shown side by side."),
@@ -96,16 +77,8 @@ class ConsoleScreen(Screen[None]):
     BINDINGS = named("console", BINDINGS)
 
     def __init__(self, backend: Backend, deployment: Deployment) -> None:
-        super().__init__()
-        self._backend = backend
-        self._deployment = deployment
-        self._target: InferenceTarget | None = None
-        self._trouble: PeftTuiError | None = None
-        self._note = ""
-        self._note_tone = "dim"
+        super().__init__(backend, deployment)
         self._doomed: Exchange | None = None
-        self._impatient = False
-        """It was to be sent before it was known how."""
         self._draft: ViewKeeper | None = None
 
     def compose(self) -> ComposeResult:
@@ -115,7 +88,7 @@ class ConsoleScreen(Screen[None]):
         yield Block(self._title, id="title")
         yield PromptBox()
         yield Parameters()
-        yield Block(self._notice, id="notice")
+        yield Notice()
         yield AnswerPanel(self._backend.clock, self._snippets)
         yield HistoryPanel(self._backend.store.requests, self._deployment.id)
         yield KeyBar()
@@ -143,6 +116,7 @@ class ConsoleScreen(Screen[None]):
         if not self.is_attached:
             return
         self._answer.target, self._answer.trouble = self._target, self._trouble
+        self.query_one(Notice).stand(self._target, self._trouble)
         if self._target is not None and (before is None or before.models != self._target.models):
             await self._parameters.show_models(self._target)
         if self._impatient:
@@ -172,66 +146,7 @@ class ConsoleScreen(Screen[None]):
                 self._ask_how()
             self.query_one("#title", Block).redraw()
 
-    # Asking
-
-    def action_send(self) -> None:
-        """Ask, after the field at hand has taken what was typed before: keys may come in one go."""
-        (self.focused or self).call_later(self._send)
-
-    def _send(self) -> None:
-        request = self._parameters.request(self._prompt.text)
-        if request is None or self._answer.asking:
-            return
-        if not request.prompt.strip():
-            self._say("Write a prompt first.", "warn")
-            self._prompt.focus()
-        elif self._target is None:
-            self._impatient = self._trouble is None
-            self._say(
-                self._trouble.message if self._trouble else NOT_KNOWN, "bad" if self._trouble else "dim"
-            )
-            self._ask_how()
-        elif self._target.wake is Wake.REFUSED:
-            self._say(f"Not sent. {self._target.wake_words}", "bad")
-        else:
-            self._begin("waiting")
-            model = self._parameters.model(self._target)
-            question = Question(self._deployment, self._target, model, request)
-            start_work(self, partial(self._ask, question), group="ask")
-
-    def _begin(self, word: str) -> None:
-        self._answer.begin(word)
-        self._say("")
-        self.refresh_bindings()
-
-    async def _ask(self, question: Question) -> None:
-        try:
-            exchange = await self._backend.prompts.ask(question, self._answer.hear)
-        except asyncio.CancelledError:
-            self._ended(None, "Cancelled: the connection is closed. What came until then may be billed.")
-            raise
-        except Exception as error:
-            self._ended(None, unexpected(error).message, "bad")
-            raise
-        if exchange.error is not None:
-            words = f"✖ {exchange.error_message} {exchange.error.get('hint', '')}".strip()
-            self._ended(exchange, clean_line(words, 400), "bad")
-        elif exchange.warning:
-            self._ended(exchange, exchange.warning)
-        elif not exchange.id:
-            self._ended(exchange, "It could not be written down: the store does not take it.", "warn")
-        else:
-            self._ended(exchange)
-
-    def _ended(self, exchange: Exchange | None, words: str = "", tone: str = "warn") -> None:
-        if self.is_attached:
-            self._answer.end(exchange)
-            self._say(words, tone)
-            self._redraw()
-            self.refresh_bindings()
-
-    def action_cancel(self) -> None:
-        self.workers.cancel_group(self, "ask")
+    # Back
 
     def action_back(self) -> None:
         """Step by step: the question, the search, then the screen. The prompt is there the next time."""
@@ -243,54 +158,6 @@ class ConsoleScreen(Screen[None]):
         else:
             self.dismiss(None)
         self.refresh_bindings()
-
-    # Base and adapter
-
-    def refusal(self, action: str) -> str:
-        """Why it cannot be done here at all."""
-        target = self._target
-        if action == "compare" and target is not None and not can_be_compared(target):
-            return "Only one of adapter and base is served here: they cannot be compared."
-        return ""
-
-    def action_compare(self) -> None:
-        """Is the adapter really applied? The same prompts to both, greedily."""
-        target = self._target
-        if target is None or self._answer.asking:
-            return
-        if refusal := self.refusal("compare"):
-            self._say(refusal, "warn")
-            return
-        if target.wake is Wake.REFUSED:
-            self._say(f"Not sent. {target.wake_words}", "bad")
-            return
-        request = self._parameters.request(self._prompt.text)
-        if request is None:
-            return
-        own = (request.prompt,) if request.prompt.strip() else ()
-        asked = [replace(request, prompt=prompt) for prompt in dict.fromkeys((*own, *STANDARD))][:3]
-        self._begin("comparing")
-        start_work(self, partial(self._compare, target, asked), group="ask")
-
-    async def _compare(self, target: InferenceTarget, asked: list[PromptRequest]) -> None:
-        try:
-            verdict = await compare(
-                self._backend.prompts, self._deployment, target, asked, uuid.uuid4().hex, self._compared
-            )
-        except asyncio.CancelledError:
-            self._ended(None, "Cancelled: nothing can be said of base and adapter.")
-            raise
-        except Exception as error:
-            self._ended(None, unexpected(error).message, "bad")
-            raise
-        tone = {True: "good", False: "bad", None: "warn"}[verdict.applied]
-        self._ended(None, verdict.words, tone)
-        pairs = [(p.prompt, side(p.base, "base"), side(p.adapter, "adapter")) for p in verdict.pairs]
-        if self.is_current:
-            await self.app.push_screen(SideBySideScreen(verdict.words, tone, pairs))
-
-    def _compared(self, model: ServedModel, event: StreamEvent) -> None:
-        self._answer.asking = f"comparing: the {model.role} answers"
 
     # Load run
 
@@ -409,54 +276,7 @@ class ConsoleScreen(Screen[None]):
             return ()
         return snippets(self._deployment.platform, target, self._parameters.model(target), request)
 
-    def action_copy(self) -> None:
-        """By OSC 52, which goes through SSH and tmux; no terminal says whether it took it."""
-        text = redact(self._answer.text)
-        if not text:
-            self._say("There is nothing to copy.", "warn")
-        elif len(text.encode("utf-8", "replace")) > COPY_LIMIT:
-            self._say(
-                f"Too long for a terminal's clipboard ({len(text):,} characters): f3 opens it in your pager.",
-                "warn",
-            )
-        else:
-            self.app.copy_to_clipboard(text)
-            self._say(
-                f"{len(text):,} characters were given to the terminal's clipboard. If they are not there, it"
-                " refuses OSC 52: allow it there (tmux: set -g set-clipboard on).",
-                "good",
-            )
-
-    def action_page(self) -> None:
-        """What is shown, in the person's pager."""
-        text = redact(self._answer.text)
-        if text:
-            start_work(self, partial(self._outside, partial(paged, self.app, text)), group="outside")
-        else:
-            self._say("There is nothing to read yet.", "warn")
-
-    def action_edit(self) -> None:
-        """The prompt, in the person's editor."""
-        start_work(self, partial(self._outside, self._edit), group="outside")
-
-    async def _edit(self) -> None:
-        self._prompt.put(await edited(self.app, self._prompt.text))
-
-    async def _outside(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except ConfigurationInvalid as error:
-            self._say(clean_line(f"{error.message} {error.hint}", 300), "bad")
-
     # Drawing
-
-    def _redraw(self) -> None:
-        for block in self.query(Block):
-            block.redraw()
-
-    def _say(self, words: str, tone: str = "dim") -> None:
-        self._note, self._note_tone = words, tone
-        self.query_one("#notice", Block).redraw()
 
     def _title(self, width: int) -> list[Line]:
         deployment = self._deployment
@@ -469,15 +289,6 @@ class ConsoleScreen(Screen[None]):
         target = self._target
         label = clean_line(target.models[0].label, 50) if target is not None else ""
         return [spread(left, (Cell(f"{label} ", "accent"),), width)]
-
-    def _notice(self, width: int) -> list[Line]:
-        if self._note:
-            return wrapped(self._note, width, self._note_tone)
-        if self._target is not None and self._target.wake_words:
-            return wrapped(self._target.wake_words, width, "warn")
-        if self._trouble is not None:
-            return wrapped(clean_line(f"{self._trouble.message} {self._trouble.hint}", 400), width, "bad")
-        return []
 
     # What there is to do now
 
@@ -507,18 +318,6 @@ class ConsoleScreen(Screen[None]):
         show_help(self)
 
     # Children
-
-    @property
-    def _prompt(self) -> PromptBox:
-        return self.query_one(PromptBox)
-
-    @property
-    def _parameters(self) -> Parameters:
-        return self.query_one(Parameters)
-
-    @property
-    def _answer(self) -> AnswerPanel:
-        return self.query_one(AnswerPanel)
 
     @property
     def _past(self) -> HistoryPanel:

@@ -26,7 +26,7 @@ from peft_tui.domain.offers import (
 )
 from peft_tui.domain.spec import DeploymentSpec, Value
 from peft_tui.drivers import PLATFORMS, capabilities
-from peft_tui.redaction import redact
+from peft_tui.redaction import holds_secret
 from peft_tui.services.sources import local_or_hub, repository
 
 
@@ -73,10 +73,10 @@ class Draft:
 
     def as_dict(self) -> dict[str, Any]:
         """For the store, to go on with another day. Values that may be secrets are left out."""
-        references = {place: text for place, text in self._references.items() if _is_plain(text)}
+        references = {place: text for place, text in self._references.items() if not holds_secret(text)}
         # A name that was derived may be made of a reference that is left out; it is derived again.
         is_derived = not self.name_is_typed and len(references) < len(self._references)
-        name = self.name if _is_plain(self.name) and not is_derived else ""
+        name = self.name if not holds_secret(self.name) and not is_derived else ""
         return {
             "platform": self.platform,
             "name": name,
@@ -270,12 +270,7 @@ class Draft:
 
 def _may_be_kept(key: str, text: str) -> bool:
     """Environment values are kept as secrets are, or not at all."""
-    return key != "environment" and _is_plain(text)
-
-
-def _is_plain(text: str) -> bool:
-    """Nothing in it is or looks like a secret."""
-    return redact(text) == text
+    return key != "environment" and not holds_secret(text)
 
 
 def derived_name(source: AdapterSource, rule: NameRule) -> str:
