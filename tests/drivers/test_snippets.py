@@ -6,15 +6,16 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from peft_tui.backend import Backend
 from peft_tui.credentials import Secret
-from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.inference import (
     AuthHeader,
     Dialect,
@@ -22,19 +23,50 @@ from peft_tui.domain.inference import (
     PromptRequest,
     ServedModel,
 )
+from peft_tui.domain.spec import DeploymentSpec
+from peft_tui.drivers import capabilities
+from peft_tui.sandbox import Sandbox
+from peft_tui.sandbox.modal.state import PROXY_TOKEN
+from peft_tui.sandbox.together.catalog import BY_NAME
 from peft_tui.services.snippets import Snippet, snippets, variables
-from tests.life import Life, at_platform, life
+from tests.life import LLAMA, Life, SandboxClock, at_platform, directory
 
 PROMPT = PromptRequest("It's a “test” with $HOME, `backticks` and \\n: say hello", 'Be "kind".', 20)
 
 
-@pytest.fixture
-async def replicate(tmp_path: Path) -> AsyncIterator[tuple[Life, Deployment]]:
-    async with life(tmp_path, "replicate") as lived:
-        made = await lived.intend(at_platform("acme/llm-support"), instance_type="gpu-l40s")
-        await lived.run(made)
-        await lived.refresh.tick()
-        yield lived, await lived.backend.deployments.find("bot")
+SERVERLESS = next(name for name, base in BY_NAME.items() if base.serverless is not None)
+"""A model of Together's that need not be deployed."""
+MADE: dict[str, dict[str, Any]] = {
+    "predibase": {"instance_type": "a10_24gb_100", "min_instances": 1},
+    "replicate": {"instance_type": "gpu-l40s"},
+    "modal": {"instance_type": "L40S", "hub_token": "yes", "min_instances": 1},
+}
+
+
+@asynccontextmanager
+async def served(
+    tmp_path: Path, *platforms: str
+) -> AsyncIterator[tuple[Sandbox, dict[str, InferenceTarget]]]:
+    """A deployment at each of them, and how it is asked."""
+    sandbox = Sandbox(seed=1, speed=0.0)
+    await sandbox.start()
+    backend = await Backend.open(tmp_path / "data", sandbox.env, SandboxClock(sandbox))
+    targets = {}
+    try:
+        for platform in platforms:
+            lived = Life(backend, sandbox, platform)
+            at_replicate = platform == "replicate"
+            source = at_platform("acme/llm-support") if at_replicate else directory(tmp_path / platform)
+            settings = {**capabilities(platform).defaults(), **MADE[platform]}
+            spec = DeploymentSpec(platform, platform, source, "" if at_replicate else LLAMA, settings)
+            await lived.run(await backend.deployments.deploy(spec))
+            await lived.refresh.tick()
+            targets[platform] = await lived.driver.inference(await backend.deployments.find(platform))
+            await lived.network.close()
+        yield sandbox, targets
+    finally:
+        await backend.close()
+        await sandbox.stop()
 
 
 async def run(snippet: Snippet, env: dict[str, str], directory: Path) -> str:
@@ -57,31 +89,35 @@ async def run(snippet: Snippet, env: dict[str, str], directory: Path) -> str:
     return out.decode()
 
 
-async def test_every_one_for_replicate_runs(replicate: tuple[Life, Deployment], tmp_path: Path) -> None:
-    lived, deployment = replicate
-    target = await lived.driver.inference(deployment)
-    found = snippets("replicate", target, target.models[0], PROMPT)
-    assert [s.title for s in found] == ["curl", "Python, replicate", "Python, httpx", "JavaScript, fetch"]
-    env = {name: lived.sandbox.env[name] for name in variables(target)}
-    for snippet in found:
-        if snippet.language != "javascript" or shutil.which("node"):
-            said = await run(snippet, env, tmp_path)
-            assert len(said) > 20, snippet.title
+async def all_run(found: Sequence[Snippet], env: dict[str, str], directory: Path) -> None:
+    """As they are; JavaScript where there is something to run it."""
+    runnable = [s for s in found if s.language != "javascript" or shutil.which("node")]
+    for snippet, said in zip(
+        runnable, await asyncio.gather(*(run(s, env, directory) for s in runnable)), strict=True
+    ):
+        assert len(said) > 20, snippet.title
+
+
+@pytest.mark.parametrize("platform", sorted(MADE))
+async def test_every_one_for_a_deployment_runs(tmp_path: Path, platform: str) -> None:
+    async with served(tmp_path, platform) as (sandbox, targets):
+        target = targets[platform]
+        found = snippets(platform, target, target.models[0], PROMPT)
+        own = "Python, replicate" if platform == "replicate" else "Python, openai"
+        assert [s.title for s in found] == ["curl", own, "Python, httpx", "JavaScript, fetch"]
+        proxy = dict(zip(variables(target), PROXY_TOKEN, strict=True)) if platform == "modal" else sandbox.env
+        await all_run(found, {name: proxy[name] for name in variables(target)}, tmp_path)
 
 
 async def test_every_one_for_openai_s_dialect_runs(tmp_path: Path) -> None:
     """One of the sandbox's serverless models: the dialect is the same, and nothing has to be deployed."""
-    from peft_tui.sandbox import Sandbox
-    from peft_tui.sandbox.together.catalog import BY_NAME
-
-    name = next(name for name, base in BY_NAME.items() if base.serverless is not None)
     sandbox = Sandbox(seed=1, speed=0.0)
     await sandbox.start()
     try:
         target = InferenceTarget(
             Dialect.OPENAI_CHAT,
             f"{sandbox.env['TOGETHER_BASE_URL']}/v1",
-            (ServedModel(name, name),),
+            (ServedModel(SERVERLESS, SERVERLESS),),
             (AuthHeader("Authorization", "TOGETHER_API_KEY", "Bearer"),),
         )
         found = snippets("together", target, target.models[0], PROMPT)
@@ -89,49 +125,62 @@ async def test_every_one_for_openai_s_dialect_runs(tmp_path: Path) -> None:
             *("curl", "Python, openai", "Python, together", "Python, httpx", "JavaScript, fetch"),
         ]
         env = {"TOGETHER_API_KEY": sandbox.env["TOGETHER_API_KEY"]}
-        for snippet in found:
-            if snippet.language != "javascript" or shutil.which("node"):
-                said = await run(snippet, env, tmp_path)
-                assert len(said) > 20, snippet.title
+        await all_run(found, env, tmp_path)
         bodies = [r for r in sandbox.world.data.requests if r.method == "POST"]
         assert len(bodies) >= 4
     finally:
         await sandbox.stop()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_what_litellm_posts_is_answered(replicate: tuple[Life, Deployment], stream: bool) -> None:
-    """The bodies of its `together_ai` and `replicate` providers, so that code behind it can be tried here."""
-    from peft_tui.sandbox.together.catalog import BY_NAME
+SAMPLING = {"temperature": 0.7, "top_p": 0.9}
+SAID = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}]
 
-    lived, deployment = replicate
-    env = lived.sandbox.env
-    chat: dict[str, Any] = {
-        "model": next(name for name, base in BY_NAME.items() if base.serverless is not None),
-        "messages": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hello"}],
-        "temperature": 0.7,
-        "top_p": 0.9,
-        "max_tokens": 20,
-        "n": 1,
-        "stop": ["END"],
-        "seed": 7,
-        "presence_penalty": 0.0,
-        "frequency_penalty": 0.0,
-        "user": "somebody",
-    }
-    if stream:
-        chat |= {"stream": True, "stream_options": {"include_usage": True}}
-    given = {"prompt": "Hello", "temperature": 0.7, "max_tokens": 20, "top_p": 0.9}
-    async with httpx.AsyncClient() as client:
-        key = {"Authorization": f"Bearer {env['TOGETHER_API_KEY']}"}
-        answer = await client.post(f"{env['TOGETHER_BASE_URL']}/v1/chat/completions", json=chat, headers=key)
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_litellm_posts_is_answered(tmp_path: Path, stream: bool) -> None:
+    """The bodies of its providers `together_ai`, `hosted_vllm`, `openai`, `predibase` and `replicate`, recorded
+    from litellm 1.110.2: code that goes through it can be tried here."""
+    async with (
+        served(tmp_path, "predibase", "replicate") as (sandbox, targets),
+        httpx.AsyncClient() as client,
+    ):
+        chat = {"messages": SAID, **SAMPLING, "stop": ["END"], "max_tokens": 20, "seed": 7}
+        # `openai` leaves `stream` out where it is not asked for, the others say that it is not.
+        for more in ({"stream": stream}, {"stream": True} if stream else {}):
+            answer = await client.post(
+                f"{sandbox.env['TOGETHER_BASE_URL']}/v1/chat/completions",
+                json={"model": SERVERLESS, **chat, **more},
+                headers={"Authorization": f"Bearer {sandbox.env['TOGETHER_API_KEY']}"},
+            )
+            assert answer.status_code == 200, answer.text
+            assert ("[DONE]" in answer.text) is stream and "usage" in answer.text
+
+        adapter = targets["predibase"].models[0].name
+        parameters = {"stop": ["END"], "max_new_tokens": 20, "adapter_id": adapter, "adapter_source": "pbase"}
+        answer = await client.post(
+            f"{targets['predibase'].url.removesuffix('/v1')}/{'generate_stream' if stream else 'generate'}",
+            json={
+                "inputs": "Be kind. Hello",
+                "parameters": {**SAMPLING, **parameters, "details": True, "return_full_text": False},
+            },
+            headers={"Authorization": f"Bearer {sandbox.env['PREDIBASE_API_TOKEN']}"},
+        )
         assert answer.status_code == 200, answer.text
-        assert ("[DONE]" in answer.text) is stream and "usage" in answer.text
-        token = {"Authorization": f"Token {env['REPLICATE_API_TOKEN']}"}
-        target = await lived.driver.inference(deployment)
-        made = await client.post(target.url, json={"input": given, "stream": stream}, headers=token)
+        assert "generated_text" in answer.text and "[DONE]" not in answer.text
+
+        token = {"Authorization": f"Token {sandbox.env['REPLICATE_API_TOKEN']}"}
+        given: dict[str, Any] = {"prompt": "Be kind. Hello", **SAMPLING, "max_new_tokens": 20}
+        if stream:
+            # Among the inputs, where no model looks for it.
+            given["stream"] = True
+        made = await client.post(targets["replicate"].url, json={"input": given}, headers=token)
         assert made.status_code in (200, 201, 202), made.text
-        assert (await client.get(made.json()["urls"]["get"], headers=token)).json()["id"] == made.json()["id"]
+        read = await client.get(made.json()["urls"]["get"], headers=token)
+        assert read.json()["id"] == made.json()["id"]
+        # Its list of stops is none of this model's strings: refused here as it is there.
+        listed = {"input": {**given, "stop_sequences": ["END"]}}
+        refused = await client.post(targets["replicate"].url, json=listed, headers=token)
+        assert refused.status_code == 422 and "stop_sequences" in refused.text
 
 
 def test_no_snippet_holds_a_key_and_each_names_its_variable() -> None:
