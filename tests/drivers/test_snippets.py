@@ -138,8 +138,8 @@ SAID = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_litellm_posts_is_answered(tmp_path: Path, stream: bool) -> None:
-    """The bodies of its providers `together_ai`, `hosted_vllm`, `openai`, `predibase` and `replicate`, recorded
-    from litellm 1.110.2: code that goes through it can be tried here."""
+    """Its `together_ai`, `hosted_vllm`, `openai`, `predibase` and `replicate`, as litellm
+    1.110.2 posts them: what is written on top of it can be tried here."""
     async with (
         served(tmp_path, "predibase", "replicate") as (sandbox, targets),
         httpx.AsyncClient() as client,

@@ -121,10 +121,33 @@ def made_late(sandbox: Sandbox) -> None:
         container.healthy_at = sandbox.clock.now() + READY_LATE
 
 
+EDITOR = """#!/bin/sh
+printf '\\033[?1049h\\033[2J\\033[?1000;1003;2004l\\033[?1049lleft in a mess'
+printf ', please' >> "$1"
+"""
+"""It takes what editors take of a terminal, and gives less back."""
+
+
+async def edit(term: Terminal) -> None:
+    """The prompt, in the editor; then the whole screen is there again, and every mode."""
+    await term.sees("◼")
+    await term.quiet()
+    before, modes = term.text, term.modes
+    term.press("f4")
+    await term.sees(f"{PROMPT}, please")
+    await term.quiet()
+    assert term.text.splitlines()[3:] == before.splitlines()[3:]
+    assert term.modes == modes
+
+
 async def test_each_platform_s_answer_is_seen_as_it_comes_and_its_connection_closed_by_a_key(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text(EDITOR)
+    editor.chmod(0o700)
     env = {**sandbox.env, "PEFT_TUI_DATA_DIR": str(tmp_path / "data"), "HOME": str(tmp_path)}
+    env["EDITOR"] = str(editor)
     async with Terminal.run([*PROGRAM], env=env, size=(120, 40)) as term:
         await term.sees(re.compile(r"\blive\b"))
         platforms = re.findall(r"(\w+)-bot +\w+ +●", term.text)
@@ -156,6 +179,8 @@ async def test_each_platform_s_answer_is_seen_as_it_comes_and_its_connection_clo
             assert await hung_up(sandbox, platform)
             if platform == "replicate":
                 assert any(r.path.endswith("/cancel") for r in sandbox.world.data.requests)
+            if platform == platforms[0]:
+                await edit(term)
             term.press("escape")
             await term.sees("PLATFORM")
             term.press("j")
