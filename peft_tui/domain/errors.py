@@ -63,6 +63,11 @@ class PeftTuiError(Exception):
         self.status = status
         """HTTP status, where there was one."""
 
+    @property
+    def sentences(self) -> str:
+        """What happened and what to do, to be read in one go."""
+        return sentences(self.message, self.hint)
+
     def as_dict(self) -> dict[str, Any]:
         """The `error` object of the command line's `--json` and of the store."""
         return {"kind": self.kind, "message": self.message, "hint": self.hint, "detail": self.detail}
@@ -142,3 +147,9 @@ class NotFound(PeftTuiError):
 class PlatformFailed(PeftTuiError):
     kind = "platform"
     exit_status = 7
+
+
+def sentences(message: str, hint: str) -> str:
+    """The two in a row: what platforms say does not always end as a sentence does."""
+    ended = not message or message.endswith((".", "!", "?", "…", ":"))
+    return f"{message}{'' if ended else '.'} {hint}".strip()

@@ -53,7 +53,7 @@ def write(at: Driver, text: str) -> None:
 
 
 async def test_a_prompt_is_typed_sent_and_timed_and_only_its_key_sends_it(tmp_path: Path) -> None:
-    async with console(tmp_path) as (at, endpoints, _):
+    async with console(tmp_path) as (at, endpoints, store):
         from textual.events import Paste
 
         await at.press("ctrl+s")
@@ -71,7 +71,10 @@ async def test_a_prompt_is_typed_sent_and_timed_and_only_its_key_sends_it(tmp_pa
         assert request == PromptRequest("Where is it")
         assert model.role is Role.ADAPTER
         # In the history, with its time.
-        await at.sees("300 ms 200 ms 2 Where is it")
+        await at.sees("300 ms 200 ms 2 adapter Where is it")
+        # What is asked from elsewhere is seen as well: the newest stand above.
+        await history(store, at.app.screen._deployment.id, *(f"prompt {n}" for n in range(6)))  # type: ignore[attr-defined]
+        await at.sees("prompt 5")
 
 
 async def test_what_cannot_be_is_said_and_not_sent(tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ async def test_a_prompt_outlives_the_program_unless_texts_are_not_kept(
 
 async def test_a_failure_shows_what_came_and_what_to_do(tmp_path: Path) -> None:
     async with console(tmp_path) as (at, endpoints, _):
-        error = TimedOut("Acme sent nothing for 60 s.", hint="It may have been billed.", status=200)
+        error = TimedOut("Acme sent nothing for 60 s", hint="It may have been billed.", status=200)
         endpoints.answer = lambda request, model: Say(("Half an",), error=error)
         write(at, "Hello")
         await at.press("ctrl+s")

@@ -141,7 +141,7 @@ class AnswerPanel(Vertical):
             return self.target.url if self._snippet == 0 else self._snippets[self._snippet - 1].code
         if self.page == "json" and self.exchange is not None and self.exchange.texts is not None:
             return self.exchange.texts.raw
-        return "\n".join("".join(cell.text for cell in line) for line in self._page_lines(100))
+        return "\n".join("".join(cell.text for cell in line) for line in self._page_lines(1000))
 
     # Drawing
 
@@ -161,7 +161,7 @@ class AnswerPanel(Vertical):
 
     def _page_lines(self, width: int) -> list[Line]:
         if self.page == "json":
-            return json_lines(self.exchange, self.target)
+            return json_lines(self.exchange, self.target, width)
         if self.page == "timings":
             return timing_lines(self.exchange, width)
         return snippet_lines(self.target, self._snippets, self._snippet, self.trouble, width)

@@ -9,7 +9,7 @@ from functools import partial
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
-from peft_tui.domain.errors import PeftTuiError
+from peft_tui.domain.errors import PeftTuiError, sentences
 from peft_tui.domain.inference import InferenceTarget, PromptRequest, ServedModel, StreamEvent, Wake
 from peft_tui.domain.request import Exchange
 from peft_tui.services.comparing import can_be_compared, compare
@@ -83,8 +83,8 @@ class Asking(Elsewhere):
             self._ended(None, unexpected(error).message, "bad")
             raise
         if exchange.error is not None:
-            words = f"✖ {exchange.error_message} {exchange.error.get('hint', '')}".strip()
-            self._ended(exchange, clean_line(words, 400), "bad")
+            words = sentences(exchange.error_message, str(exchange.error.get("hint", "")))
+            self._ended(exchange, clean_line(f"✖ {words}", 400), "bad")
         elif exchange.warning:
             self._ended(exchange, exchange.warning)
         elif not exchange.id:

@@ -52,7 +52,7 @@ class Elsewhere(Screen[None]):
         try:
             await work()
         except ConfigurationInvalid as error:
-            self._say(clean_line(f"{error.message} {error.hint}", 300), "bad")
+            self._say(clean_line(error.sentences, 300), "bad")
 
     def _say(self, words: str, tone: str = "dim") -> None:
         self.query_one(Notice).say(words, tone)

@@ -10,6 +10,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input
 
+from peft_tui.clock import Clock
 from peft_tui.domain.measure import Outcome
 from peft_tui.domain.request import Exchange
 from peft_tui.ui.screens.console.history import COLUMNS, SHOWN, HistoryTable, history_row
@@ -47,8 +48,9 @@ class HistoryPanel(Vertical):
     class Left(Message):
         """The search was left, and nothing is here to stay for."""
 
-    def __init__(self, requests: Requests, deployment_id: str) -> None:
+    def __init__(self, requests: Requests, deployment_id: str, clock: Clock) -> None:
         super().__init__()
+        self._clock = clock
         self._requests = requests
         self._deployment_id = deployment_id
         self._shown: dict[int, Exchange] = {}
@@ -88,7 +90,11 @@ class HistoryPanel(Vertical):
             self._show()
 
     def _show(self) -> None:
-        self.table.set_rows([history_row(e, e.id in self._marked) for e in self._shown.values()])
+        now = self._clock.now()
+        self.table.set_rows([history_row(e, e.id in self._marked, now) for e in self._shown.values()])
+        if not self.table.has_focus:
+            # Nobody is on a row: the newest is what there is to see.
+            self.table.action_first()
         self.table.can_focus = bool(self._shown)
         self.query_one("#history-title", Block).redraw()
         self.screen.refresh_bindings()

@@ -25,7 +25,7 @@ from peft_tui.services.wording import progress, report
 from peft_tui.text import clean_line
 from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
-from peft_tui.ui.screens.console.parameters import Small, titled
+from peft_tui.ui.screens.console.parameters import Small, Title
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, wrapped
@@ -84,10 +84,10 @@ class LoadScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         with Horizontal():
             for key, title, default, width in FIELDS:
-                yield titled(title, len(title) + 2)
+                yield Title(title)
                 yield Small(default, width, id=key)
         with Horizontal():
-            yield titled("prompts file", 14)
+            yield Title("prompts file")
             yield Small("", None, id="file", placeholder="JSONL; empty: the prompt of the console")
         yield Block(self._preview, id="preview")
         yield Block(self._result, id="result")
@@ -178,7 +178,7 @@ class LoadScreen(Screen[None]):
                 self._backend.clock,
             )
         except PeftTuiError as error:
-            self._said = f"✖ {error.message} {error.hint}".strip()
+            self._said = f"✖ {error.sentences}"
         finally:
             self._under_way = False
             if self.is_attached:

@@ -34,5 +34,5 @@ class Notice(Block):
         if self._target is not None and self._target.wake_words:
             return wrapped(self._target.wake_words, width, "warn")
         if self._trouble is not None:
-            return wrapped(clean_line(f"{self._trouble.message} {self._trouble.hint}", 400), width, "bad")
+            return wrapped(clean_line(self._trouble.sentences, 400), width, "bad")
         return []

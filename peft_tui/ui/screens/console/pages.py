@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from peft_tui.domain.ages import took
 from peft_tui.domain.errors import PeftTuiError
@@ -15,7 +16,8 @@ from peft_tui.drivers import post_of
 from peft_tui.services.snippets import Snippet, variables
 from peft_tui.services.wording import WARMTH, dash
 from peft_tui.text import clean, clean_line
-from peft_tui.ui.widgets.lines import Line, wrapped
+from peft_tui.ui.screens.console.flowing import broken
+from peft_tui.ui.widgets.lines import Line, clipped, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 TABS = ("text", "json", "timings", "snippets")
@@ -29,8 +31,8 @@ def tab_line(current: str, more: str = "") -> Line:
     return (*cells, Cell(more, "dim"))
 
 
-def json_lines(exchange: Exchange | None, target: InferenceTarget | None) -> list[Line]:
-    """What was sent, and what came."""
+def json_lines(exchange: Exchange | None, target: InferenceTarget | None, width: int) -> list[Line]:
+    """What was sent, and what came; long lines go on in the next one."""
     if exchange is None or exchange.texts is None:
         return [(Cell("Nothing yet." if exchange is None else "Its texts are not kept.", "dim"),)]
     lines: list[Line] = []
@@ -38,11 +40,11 @@ def json_lines(exchange: Exchange | None, target: InferenceTarget | None) -> lis
         model = next((m for m in target.models if m.label == exchange.model), target.models[0])
         url, body = post_of(target, model, exchange.request)
         sent = clean(json.dumps(body, indent=2, ensure_ascii=False))
-        lines = [(Cell("POST ", "accent"), Cell(clean_line(url, 500))), *_plain(sent), ()]
+        lines = [(Cell("POST ", "accent"), Cell(clean_line(url, 500))), *_plain(sent, width), ()]
     lines.append((Cell("answered ", "accent"), Cell(str(exchange.status or "nothing"))))
     if exchange.error is not None:
-        lines += _plain(json.dumps(dict(exchange.error), indent=2, ensure_ascii=False), "bad")
-    return lines + _plain(exchange.texts.raw)
+        lines += _plain(json.dumps(dict(exchange.error), indent=2, ensure_ascii=False), width, "bad")
+    return lines + _plain(exchange.texts.raw, width)
 
 
 def timing_lines(exchange: Exchange | None, width: int) -> list[Line]:
@@ -76,7 +78,7 @@ def timing_lines(exchange: Exchange | None, width: int) -> list[Line]:
         assert middle is not None and high is not None
         words = f"P50 {took(middle.value)}   P95 {took(high.value)}   longest {took(gaps[-1])}"
         lines.append(_row("between", words, f"{m.pieces} pieces; one may hold several tokens"))
-    return [line for line in lines if width]
+    return [clipped(line, width) for line in lines]
 
 
 def snippet_lines(
@@ -88,12 +90,9 @@ def snippet_lines(
 ) -> list[Line]:
     """The address, and one snippet; ← and → go through them."""
     if target is None:
-        words = f"{trouble.message} {trouble.hint}".strip() if trouble else "Asking how it is asked …"
+        words = trouble.sentences if trouble else "Asking how it is asked …"
         return wrapped(clean_line(words, 400), width, "bad" if trouble else "dim")
-    cells: list[Cell] = []
-    for number, title in enumerate(("address", *(snippet.title for snippet in found))):
-        cells += [Cell(title, "accent" if number == chosen else "dim"), Cell("   ")]
-    lines: list[Line] = [tuple(cells), ()]
+    lines: list[Line] = [_titles(("address", *(snippet.title for snippet in found)), chosen, width), ()]
     if chosen == 0:
         lines.append((Cell("url      ", "dim"), Cell(clean_line(target.url, 500))))
         lines.append((Cell("dialect  ", "dim"), Cell(target.dialect)))
@@ -109,7 +108,19 @@ def snippet_lines(
             (Cell("key      ", "dim"), Cell(", ".join(f"${name}" for name in variables(target)) or "none"))
         )
         return lines
-    return lines + _plain(found[chosen - 1].code)
+    lines += [(Cell(line),) for line in found[chosen - 1].code.split("\n")]
+    return [clipped(line, width) for line in lines]
+
+
+def _titles(titles: Sequence[str], chosen: int, width: int) -> Line:
+    """Side by side; where not all fit, from as far left as lets the chosen one be seen."""
+    first = 0
+    while first < chosen and len("   ".join(titles[first : chosen + 1])) > width - 2:
+        first += 1
+    cells = [Cell("‹ ", "dim")] if first else []
+    for number, title in enumerate(titles[first:], first):
+        cells += [Cell(title, "accent" if number == chosen else "dim"), Cell("   ")]
+    return tuple(cells)
 
 
 def _cost_words(exchange: Exchange) -> str:
@@ -128,5 +139,5 @@ def _row(title: str, value: str, words: str) -> Line:
     return (Cell(f" {title:<13}", "dim"), Cell(f"{value:<12} "), Cell(words, "dim"))
 
 
-def _plain(text: str, tone: str = "") -> list[Line]:
-    return [(Cell(line, tone),) for line in text.split("\n")]
+def _plain(text: str, width: int, tone: str = "") -> list[Line]:
+    return [(Cell(piece, tone),) for line in text.split("\n") for piece in broken(line, max(width, 8))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.events import Resize
 from textual.message import Message
 from textual.widgets import Input
 
@@ -18,12 +19,15 @@ from peft_tui.ui.widgets.lines import Line, clipped
 from peft_tui.ui.widgets.live_table import Cell
 
 FIELDS = (
-    ("max_tokens", "max tokens", "100", 7),
-    ("temperature", "temperature", "0.7", 5),
-    ("top_p", "top-p", "0.9", 5),
-    ("seed", "seed", "", 6),
-    ("stop", "stop", "", 10),
+    ("max_tokens", "max tokens", "tokens", "100", 7),
+    ("temperature", "temperature", "temp", "0.7", 5),
+    ("top_p", "top-p", "top-p", "0.9", 5),
+    ("seed", "seed", "seed", "", 6),
+    ("stop", "stop", "stop", "", None),
 )
+"""Key, title, the same in few letters, what stands there, and the cells for it; None: all that are left."""
+NARROW = 76
+"""Below this many cells the titles have few letters."""
 
 
 class Small(Input):
@@ -41,6 +45,21 @@ class Small(Input):
 
     def validate_value(self, value: str) -> str:
         return clean(value.replace("\n", " ").replace("\t", " "))
+
+
+class Title(Block):
+    """What stands before a field."""
+
+    def __init__(self, text: str, width: int | None = None, *, short: str = "") -> None:
+        super().__init__(classes="title")
+        self._text, self._short, self._wanted = text, short or text, width
+        self.fit(narrow=False)
+
+    def fit(self, *, narrow: bool) -> None:
+        """Take the room that there is."""
+        text = self._short if narrow else self._text
+        self.styles.width = self._wanted or len(text) + (1 if narrow else 2)
+        self.put(lambda _: [(Cell(f" {text}", "dim"),)])
 
 
 class Parameters(Vertical):
@@ -65,14 +84,18 @@ class Parameters(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield titled("system", 12)
+            yield Title("system", 12)
             yield Small("", None, id="system", placeholder="no system message")
         with Horizontal(id="row"):
-            for key, title, default, width in FIELDS:
-                yield titled(title, len(title) + 2)
+            for key, title, short, default, width in FIELDS:
+                yield Title(title, short=short)
                 yield Small(default, width, id=key)
         yield Horizontal(id="models")
         yield Block(self._wrong, id="wrong")
+
+    def on_resize(self, event: Resize) -> None:
+        for title in self.query_one("#row").query(Title):
+            title.fit(narrow=event.size.width < NARROW)
 
     async def show_models(self, target: InferenceTarget) -> None:
         """Let one choose where there are several."""
@@ -81,7 +104,7 @@ class Parameters(Vertical):
         line.display = len(target.models) > 1
         if len(target.models) > 1:
             options = [(m.name, f"{clean_line(m.label, 40)} ({m.role})") for m in target.models]
-            await line.mount(titled("model", 12), Choice(options, target.models[0].name))
+            await line.mount(Title("model", 12), Choice(options, target.models[0].name))
         self._model = target.models[0].name
 
     def model(self, target: InferenceTarget) -> ServedModel:
@@ -155,9 +178,3 @@ class Parameters(Vertical):
 
     def _wrong(self, width: int) -> list[Line]:
         return [clipped((Cell(f" ✖ {words}", "bad"),), width) for words in self._problems.values()]
-
-
-def titled(text: str, width: int) -> Block:
-    block = Block(lambda _: [(Cell(f" {text}", "dim"),)], classes="title")
-    block.styles.width = width
-    return block

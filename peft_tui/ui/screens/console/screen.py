@@ -90,7 +90,7 @@ class ConsoleScreen(Asking):
         yield Parameters()
         yield Notice()
         yield AnswerPanel(self._backend.clock, self._snippets)
-        yield HistoryPanel(self._backend.store.requests, self._deployment.id)
+        yield HistoryPanel(self._backend.store.requests, self._deployment.id, self._backend.clock)
         yield KeyBar()
 
     def place(self) -> Place:
@@ -119,6 +119,7 @@ class ConsoleScreen(Asking):
         self.query_one(Notice).stand(self._target, self._trouble)
         if self._target is not None and (before is None or before.models != self._target.models):
             await self._parameters.show_models(self._target)
+            self._past.table.hide_columns(() if len(self._target.models) > 1 else ("model",))
         if self._impatient:
             self._impatient = False
             self._say("")
