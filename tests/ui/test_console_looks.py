@@ -52,7 +52,7 @@ async def failed(at: Driver, endpoints: ScriptedEndpoints) -> None:
     error.hint = "What came until then is shown. It may have been billed."
     endpoints.answer = lambda request, model: Say((ANSWER[:70],), error=error)
     await send(at, "Where is my order 4711?")
-    await at.sees("✖ Together AI sent nothing", "Where is my order 4711? —")
+    await at.sees("✖ Together AI sent nothing", "Where is my ord… — Tog")
 
 
 async def compared(at: Driver, endpoints: ScriptedEndpoints) -> None:

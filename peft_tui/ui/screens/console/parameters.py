@@ -19,9 +19,9 @@ from peft_tui.ui.widgets.lines import Line, clipped
 from peft_tui.ui.widgets.live_table import Cell
 
 FIELDS = (
-    ("max_tokens", "max tokens", "tokens", "100", 7),
+    ("max_tokens", "max tokens", "max", "100", 7),
     ("temperature", "temperature", "temp", "0.7", 5),
-    ("top_p", "top-p", "top-p", "0.9", 5),
+    ("top_p", "top-p", "p", "0.9", 5),
     ("seed", "seed", "seed", "", 6),
     ("stop", "stop", "stop", "", None),
 )
@@ -58,7 +58,7 @@ class Title(Block):
     def fit(self, *, narrow: bool) -> None:
         """Take the room that there is."""
         text = self._short if narrow else self._text
-        self.styles.width = self._wanted or len(text) + (1 if narrow else 2)
+        self.styles.width = self._wanted or len(text) + 2
         self.put(lambda _: [(Cell(f" {text}", "dim"),)])
 
 
