@@ -139,7 +139,8 @@ async def _wanted(backend: Backend, name: str, kind: OperationKind, args: argpar
 def _is_so(deployment: Deployment, kind: OperationKind) -> bool:
     """A stop of what is stopped, or a start of what runs, is no error: it is what was wanted."""
     wanted = {OperationKind.STOP: Status.STOPPED, OperationKind.START: Status.ACTIVE}.get(kind)
-    return deployment.standing is wanted and deployment.under_way is None and bool(why_not(deployment, kind))
+    so = deployment.standing is wanted and deployment.under_way is None and bool(why_not(deployment, kind))
+    return so and not (kind is OperationKind.STOP and deployment.bills)
 
 
 def _asked_before(deployment: Deployment, kind: OperationKind) -> Operation | None:

@@ -91,11 +91,20 @@ class Deployment:
     @property
     def started_unseen(self) -> bool:
         """Its start was sent, and all that was seen of it is that it was stopped: it may bill by now."""
-        start, seen = self.operation, self.observation
-        if start is None or start.kind is not OperationKind.START or seen is None:
+        seen = self.observation
+        if seen is None or seen.status is not Status.STOPPED or seen.usd_per_hour or seen.billed_instances:
             return False
-        sent = start.made_something and (not start.state.ended or seen.observed_at <= start.updated_at)
-        return sent and seen.status is Status.STOPPED and not seen.usd_per_hour
+        asked = [one for one in (self.operation, *self.others) if one is not None]
+        return any(self._may_have_started(one, seen.observed_at) for one in asked)
+
+    def _may_have_started(self, operation: Operation, seen_at: datetime) -> bool:
+        """Whether it may run because of `operation`, or because of what that puts an end to."""
+        if operation.kind is OperationKind.STOP:
+            # What was known to be stopped is not stopped again: a start was given up for it.
+            return not operation.state.ended and seen_at <= operation.created_at
+        if operation.kind is not OperationKind.START or not operation.made_something:
+            return False
+        return not operation.state.ended or self.unclear or seen_at <= operation.updated_at
 
     @property
     def unclear(self) -> bool:

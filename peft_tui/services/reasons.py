@@ -116,6 +116,9 @@ def _why_not_stop(deployment: Deployment, doing: OperationKind | None) -> str:
         return ""
     if seen is None:
         return _came_to(deployment) if deployment.came_to_nothing else ""
+    if deployment.started_unseen or deployment.unclear:
+        # It may run: whoever wants it stopped is not told that it is.
+        return ""
     if seen.billed_instances == 0 and seen.status is Status.STOPPED:
         return "It is stopped already."
     if seen.billed_instances == 0 and seen.status is Status.FAILED:

@@ -205,8 +205,9 @@ def _settle(path: Path, at: datetime) -> None:
             (at.isoformat(),),
         )
         connection.execute(
-            "UPDATE operations SET state = 'failed', error = ? WHERE state IN ('queued', 'running')",
-            (json.dumps(error.as_dict()),),
+            "UPDATE operations SET state = 'failed', error = ?, updated_at = ?"
+            " WHERE state IN ('queued', 'running')",
+            (json.dumps(error.as_dict()), datetime.now(UTC).isoformat()),
         )
         # Nor is it known what the platforms list since: nothing counts as seen later than it was written.
         connection.execute(

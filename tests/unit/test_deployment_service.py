@@ -240,6 +240,25 @@ def test_a_start_that_failed_is_unknown_until_the_platform_was_looked_at() -> No
     assert summarize([replace(row, observation=later)]).unpriced == 0
 
 
+@pytest.mark.parametrize("ended", [OperationState.RUNNING, OperationState.CANCELLED])
+def test_what_was_started_and_is_stopped_again_bills_until_it_was_looked_at(ended: OperationState) -> None:
+    row = starting(StepState.SENT, state=OperationState.RUNNING, given_up=True)
+    start = row.operation
+    stop = replace(start, kind=OperationKind.STOP, given_up=False, created_at=NOON + timedelta(seconds=2))
+    coming = (start,) if ended is OperationState.RUNNING else ()
+    row = replace(row, operation=stop, others=coming)
+    assert row.bills and row.usd_per_hour is None and summarize([row]).unpriced == 1
+    later = replace(row, observation=seen(Status.STOPPED, NOON + timedelta(seconds=5), **NOTHING), others=())
+    assert not later.bills and later.usd_per_hour == 0
+
+
+def test_what_was_started_and_is_deleted_bills_while_its_start_is_looked_up() -> None:
+    row = starting(StepState.SENT, state=OperationState.RUNNING, given_up=True)
+    delete = replace(row.operation, kind=OperationKind.DELETE, given_up=False)
+    assert replace(row, operation=delete, others=(row.operation,)).bills
+    assert not replace(row, operation=delete).bills
+
+
 async def failed_one(store: Store) -> str:
     """Ours, failed at its platform; its id."""
     wanted = replace(deployment("bot"), spec=spec())

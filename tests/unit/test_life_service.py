@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from peft_tui.domain.adapter import AdapterSource, SourceKind
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import ConfigurationInvalid, Conflict
 from peft_tui.domain.offers import Change
-from peft_tui.domain.operation import OperationKind, OperationState
+from peft_tui.domain.operation import OperationKind, OperationState, StepState
 from peft_tui.domain.status import Condition, Status, gone
 from peft_tui.drivers import capabilities
 from peft_tui.services.changes import current_value
@@ -89,6 +90,22 @@ def test_what_may_be_done_when(deployed: Deployment, allowed: set[OperationKind]
     assert {kind for kind in (STOP, START, UPDATE, DELETE) if not why_not(deployed, kind)} == allowed
     for kind in {STOP, START, UPDATE, DELETE} - allowed:
         assert why_not(deployed, kind).endswith("."), "a sentence"
+
+
+@pytest.mark.parametrize(("asked", "passed"), [(True, 0), (False, 5)])
+def test_what_may_run_since_a_start_that_failed_can_be_stopped(asked: bool, passed: int) -> None:
+    """Its answer was lost, or the store is older than that: “it is stopped already” is not known."""
+    start = under_way(START)
+    sent = tuple(replace(step, state=StepState.SENT) for step in start.steps)
+    failed = replace(start, state=OperationState.FAILED, steps=sent, updated_at=NOON)
+    nothing = seen(
+        Status.STOPPED, NOON + timedelta(seconds=passed), billed_instances=0, usd_per_hour=Decimal(0)
+    )
+    row_ = replace(row(), observation=nothing, operation=failed, asked=asked)
+    assert row_.bills and row_.usd_per_hour is None
+    assert why_not(row_, STOP) == ""
+    known = replace(nothing, observed_at=NOON + timedelta(seconds=9))
+    assert why_not(replace(row_, observation=known, asked=True), STOP) == "It is stopped already."
 
 
 def test_what_is_gone_can_only_be_taken_off_the_list() -> None:
