@@ -301,6 +301,15 @@ async def test_the_overview_is_sorted_by_any_figure_and_opens_one(tmp_path: Path
         await at.press("end", "enter")
         await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
         await at.sees("alpha · together", "requests 40")
+        await at.press("o")
+        await at.until(lambda: isinstance(at.app.screen, OverviewScreen))
+        assert not any(isinstance(screen, MetricsScreen) for screen in at.app.screen_stack), "it led back"
+        await at.press("escape", "m")
+        await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
+        await at.press("o")
+        await at.until(lambda: isinstance(at.app.screen, OverviewScreen))
+        await at.press("escape")
+        await at.until(lambda: isinstance(at.app.screen, MetricsScreen))
 
 
 async def test_while_older_requests_are_counted_the_screen_says_so_and_stays_usable(
