@@ -21,6 +21,8 @@ from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.operations import LABEL, operation_words, running_lines, step_lines
 
+LEFT_OUT = ("price of", "says", "reason", "remote id")
+"""Facts that are not shown where they are not known."""
 READABLE = 80
 """Cells over which an eye follows a line."""
 _ASKED = {OperationKind.STOP: "stop", OperationKind.DELETE: "be deleted"}
@@ -82,7 +84,7 @@ def whole(subject: Subject, width: int) -> list[Line]:
     if urgent:
         lines += [*urgent, ()]
     for label, text in facts_of(subject).items():
-        if text == UNKNOWN and label in ("says", "reason", "remote id"):
+        if text == UNKNOWN and label in LEFT_OUT:
             continue
         value = wrapped(text, width - LABEL, "dim" if text == UNKNOWN else "")
         for number, line in enumerate(value):
@@ -136,7 +138,6 @@ def facts_of(subject: Subject) -> dict[str, str]:
         machine = observation.instance_type or machine
         if deployment.usd_per_hour is not None:
             price = f"{per_hour(deployment.usd_per_hour, deployment.is_guess)} now"
-            price += f", at the price of {observation.price_source}" if observation.price_source else ""
         low, high = observation.min_instances, observation.max_instances
         counts = instances(deployment)
         if counts != UNKNOWN:
@@ -150,6 +151,7 @@ def facts_of(subject: Subject) -> dict[str, str]:
         "base": spec.base_model,
         "adapter": spec.source.reference,
         "machine": " · ".join(parts),
+        "price of": observation.price_source if observation and deployment.is_guess else "",
         "platform": spec.platform,
         "says": observation.platform_status if observation else "",
         "reason": observation.reason if observation else "",

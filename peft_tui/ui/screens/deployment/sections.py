@@ -18,6 +18,7 @@ from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN
 from peft_tui.ui.status import ORIGIN_WORDS
 from peft_tui.ui.widgets.detail import (
+    LEFT_OUT,
     READABLE,
     Subject,
     clock_words,
@@ -97,7 +98,7 @@ def overview(known: Known, width: int) -> list[Line]:
     if operation is not None:
         lines += [*operation_lines(operation, known.now, known.rate, width), ()]
     for label, text in facts_of(subject).items():
-        if label not in told and (text != UNKNOWN or label not in ("says", "reason", "remote id")):
+        if label not in told and (text != UNKNOWN or label not in LEFT_OUT):
             lines += labelled(label, text, width, "dim" if text == UNKNOWN else "")
     return lines + _settings(known, width)
 

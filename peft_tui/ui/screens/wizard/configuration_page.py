@@ -34,7 +34,7 @@ _CHANGES = {
     Change.UNSUPPORTED: "",
 }
 _SAID = 18
-"""Cells kept beside a machine for what is said of it: a long title gives way."""
+"""At most so many cells are kept for what is said of a machine: a long title gives way."""
 
 
 class ConfigurationPage(Page):
@@ -225,8 +225,9 @@ class ConfigurationPage(Page):
 def other_lines(title: str, words: str, width: int) -> list[Line]:
     """A setting without a field."""
     first, *rest = wrapped(words, width - LABEL, "dim")
+    head = f"– {title}"
     return [
-        (Cell(fit_text(f"– {title}", LABEL - 1) + " ", "dim"), *first),
+        (Cell(fit_text(head if len(head) < LABEL else title, LABEL - 1) + " ", "dim"), *first),
         *((Cell(" " * LABEL), *line) for line in rest),
     ]
 
@@ -242,7 +243,8 @@ def _machine(machine: InstanceType, all_of_them: tuple[InstanceType, ...], width
     prices = [usd(m.price.usd_per_hour if m.price else None) for m in all_of_them]
     titles = [clean_line(m.title or m.id, 60) for m in all_of_them]
     price_cells = max(map(len, prices)) + 2
-    kept = _SAID if any(m.availability for m in all_of_them) else 0
+    said = (first_part(clean_line(m.availability, 80), _SAID) for m in all_of_them)
+    kept = max(map(len, said), default=0)
     title_cells = min(max(map(len, titles)), max(width - price_cells - 4 - kept, 8))
     price = usd(machine.price.usd_per_hour if machine.price else None)
     left = width - title_cells - price_cells - 4
