@@ -21,7 +21,12 @@ async def test_a_package_of_our_name_where_we_were_started_is_not_ours(
     try:
         environ = await sandbox.start()
         async with httpx.AsyncClient() as client:
-            answer = await client.get(f"{environ['TOGETHER_BASE_URL'].partition('/together')[0]}/_sandbox")
+            answer = await client.get(f"{sandbox.url}/_sandbox")
         assert answer.status_code == 200
+        assert environ["TOGETHER_BASE_URL"] == f"{sandbox.url}/together"
+        other = EmbeddedSandbox(tmp_path / "data")
+        await other.start()
+        assert other.url == sandbox.url, "the second process uses the servers of the first"
+        await other.stop()
     finally:
         await sandbox.stop()
