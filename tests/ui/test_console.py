@@ -8,15 +8,18 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from textual.app import App, ComposeResult
 from textual.widgets import Input
 
 from peft_tui.domain.errors import TimedOut
 from peft_tui.domain.inference import PromptRequest, Role, Wake
 from peft_tui.domain.measure import Outcome, Source
 from peft_tui.domain.request import Exchange
+from peft_tui.domain.status import Status
 from peft_tui.store import Store
 from peft_tui.ui.screens.console import ConsoleScreen
 from peft_tui.ui.screens.console.flowing import Flowing, broken
@@ -26,23 +29,30 @@ from peft_tui.ui.screens.console.side_by_side import SideBySideScreen
 from tests.doubles import TARGET, VirtualClock
 from tests.driving import Driver, drive
 from tests.endpoints import Say, ScriptedEndpoints
-from tests.seeds import NOON, populated, still_app
+from tests.seeds import NOON, made, observed, put, still_app
 
 ALONE = replace(TARGET, models=TARGET.models[:1])
 
 
+async def alone(store: Store) -> None:
+    """One deployment, up and seen just now."""
+    await put(
+        store,
+        made("support-bot", adapter="acme/support-r16"),
+        observed(Status.ACTIVE, 2, ready_instances=2, billed_instances=2, usd_per_hour=Decimal("10.98")),
+    )
+
+
 @asynccontextmanager
 async def console(
-    tmp_path: Path, size: tuple[int, int] = (80, 24)
+    tmp_path: Path, size: tuple[int, int] = (80, 24), *, keep_texts: bool = True
 ) -> AsyncIterator[tuple[Driver, ScriptedEndpoints, Store]]:
     """The console of `support-bot`, opened by its key."""
-    async with drive(still_app(tmp_path, populated), size) as at:
-        await at.sees("support-bot")
+    async with drive(still_app(tmp_path, alone), size) as at:
+        await at.selects("support-bot")
         endpoints = ScriptedEndpoints(VirtualClock(leaps=True))
         backend = at.app._backend  # type: ignore[attr-defined]
-        backend.prompts.endpoints = endpoints
-        while "support-bot" not in at.selected or "support-bot-b" in at.selected:
-            await at.press("j")
+        backend.prompts.endpoints, backend.prompts.keep_texts = endpoints, keep_texts
         await at.press("t")
         await at.until(lambda: isinstance(at.app.screen, ConsoleScreen))
         await at.sees(re.compile("max .*100 .*0.7 .*p .*0.9"))
@@ -144,12 +154,7 @@ async def test_a_prompt_outlives_the_program_unless_texts_are_not_kept(
 ) -> None:
     for kept in (True, False):
         directory = tmp_path / str(kept)
-        async with console(directory) as (at, _, __):
-            at.app._backend.prompts.keep_texts = kept  # type: ignore[attr-defined]
-            await at.press("escape")
-            await at.sees("NAME", "PLATFORM")
-            await at.press("t")
-            await at.sees("max tokens 100")
+        async with console(directory, keep_texts=kept) as (at, _, __):
             write(at, "Half a quest")
             at.app.screen.query_one("#temperature", Input).value = "0.3"
         async with drive(still_app(directory, None)) as at:
@@ -223,25 +228,26 @@ async def test_what_sending_does_is_said_before_and_what_is_stopped_is_not_sent(
         assert endpoints.asked == []
 
 
-@pytest.mark.parametrize("wake", [Wake.NOTHING, Wake.WAKES])
 async def test_what_is_sent_before_it_is_known_how_goes_as_soon_as_it_is_unless_it_costs_more(
-    tmp_path: Path, wake: Wake
+    tmp_path: Path,
 ) -> None:
     async with console(tmp_path) as (at, endpoints, _):
         screen, prompts = at.app.screen, at.app._backend.prompts  # type: ignore[attr-defined]
         assert isinstance(screen, ConsoleScreen)
-        endpoints.found = replace(TARGET, wake=wake, wake_words="It boots." if wake is Wake.WAKES else "")
-        screen._target, prompts.endpoints = None, None
         write(at, "Hello")
-        await at.press("ctrl+s")
-        await at.sees("Asking how it is asked; then it is sent.")
-        prompts.endpoints = endpoints
-        if wake is Wake.WAKES:
-            await at.sees("It boots.")
-            assert endpoints.asked == []
+        for wake, words in ((Wake.NOTHING, ""), (Wake.WAKES, "This boots an instance.")):
+            endpoints.found = replace(TARGET, wake=wake, wake_words=words)
+            screen._target, prompts.endpoints = None, None
+            asked = len(endpoints.asked)
             await at.press("ctrl+s")
-        await at.sees("● 200")
-        assert len(endpoints.asked) == 1
+            await at.sees("Asking how it is asked; then it is sent.")
+            prompts.endpoints = endpoints
+            if words:
+                await at.sees(words)
+                assert len(endpoints.asked) == asked
+                await at.press("ctrl+s")
+            await at.until(lambda: len(endpoints.asked) > asked)  # noqa: B023
+            await at.sees("● 200")
 
 
 HOSTILE = (
@@ -383,29 +389,13 @@ async def test_older_ones_are_shown_searched_run_again_compared_and_deleted(tmp_
         assert await store.requests.get(doomed.id) is None
 
 
-async def test_a_load_run_shows_its_price_first_and_then_figures(tmp_path: Path) -> None:
+async def test_a_load_run_says_what_is_wrong_and_its_price_first_and_then_figures(tmp_path: Path) -> None:
     async with console(tmp_path, (100, 40)) as (at, endpoints, _):
         write(at, "Hello")
         await at.press("ctrl+l")
         await at.until(lambda: isinstance(at.app.screen, LoadScreen))
         await at.sees("50 requests", "closed loop")
-        assert endpoints.asked == []
-        at.app.screen.query_one("#requests").value = "8"  # type: ignore[attr-defined]
-        at.app.screen.query_one("#concurrency").value = "x"  # type: ignore[attr-defined]
-        await at.sees("Numbers are needed")
-        at.app.screen.query_one("#concurrency").value = "2"  # type: ignore[attr-defined]
-        await at.press("ctrl+s")
-        await at.sees("8 ok, 0 failed", "P50", "needs n ≥ 72", "█")
-        assert len(endpoints.asked) == 8
-        await at.press("escape")
-        await at.until(lambda: isinstance(at.app.screen, ConsoleScreen))
-
-
-async def test_whatever_is_typed_for_a_load_run_is_answered_with_a_sentence(tmp_path: Path) -> None:
-    async with console(tmp_path, (100, 40)) as (at, _, __):
-        write(at, "Hello")
-        await at.press("ctrl+l")
-        await at.until(lambda: isinstance(at.app.screen, LoadScreen))
+        # Whatever is typed is answered with a sentence.
         for field, typed, said in (
             ("cap", "nan", "cap"),
             ("rate", "1e-300", "rate"),
@@ -418,11 +408,28 @@ async def test_whatever_is_typed_for_a_load_run_is_answered_with_a_sentence(tmp_
             await at.sees("✖", said)
             box.value = before
             await at.gone("✖")
+        assert endpoints.asked == []
+        at.app.screen.query_one("#requests").value = "8"  # type: ignore[attr-defined]
+        at.app.screen.query_one("#concurrency").value = "x"  # type: ignore[attr-defined]
+        await at.sees("Numbers are needed")
+        at.app.screen.query_one("#concurrency").value = "2"  # type: ignore[attr-defined]
+        await at.press("ctrl+s")
+        await at.sees("8 ok, 0 failed", "P50", "needs n ≥ 72", "█")
+        assert len(endpoints.asked) == 8
+        await at.press("escape")
+        await at.until(lambda: isinstance(at.app.screen, ConsoleScreen))
 
 
-async def test_a_fast_stream_neither_blocks_the_screen_nor_grows_in_cost(tmp_path: Path) -> None:
+class Page(App[None]):
+    """A text that grows, and nothing else."""
+
+    def compose(self) -> ComposeResult:
+        yield Flowing(id="answer")
+
+
+async def test_a_fast_stream_neither_blocks_the_screen_nor_grows_in_cost() -> None:
     """20,000 tokens: the last thousand cost what the first did, and a key is taken in between."""
-    async with console(tmp_path) as (at, _, __):
+    async with drive(Page()) as at:
         answer = at.app.screen.query_one("#answer", Flowing)
         loop = asyncio.get_running_loop()
         words = "token " * 100
@@ -460,12 +467,12 @@ class TestFlowing:
     def test_wide_characters_are_not_cut_in_half(self) -> None:
         assert "".join(broken("日本語の文章" * 5, 7)) == "日本語の文章" * 5
 
-    async def test_pieces_make_the_same_lines_as_the_whole(self, tmp_path: Path) -> None:
+    async def test_pieces_make_the_same_lines_as_the_whole(self) -> None:
         text = (
             "Grüße from 日本.\n\nA line\twith a tab, and a much longer one that has to be broken somewhere. "
             * 5
         )
-        async with console(tmp_path) as (at, _, __):
+        async with drive(Page()) as at:
             flowing = at.app.screen.query_one("#answer", Flowing)
             flowing.append(text)
             whole = list(flowing._lines)
