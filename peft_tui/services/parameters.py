@@ -18,7 +18,7 @@ def problems(request: PromptRequest) -> dict[str, str]:
     for key, (low, high) in RANGES.items():
         value = getattr(request, key)
         if not low <= value <= high:
-            found[key] = f"{low:g} to {high:g}"
+            found[key] = f"{low:,.9g} to {high:,.9g}"
     if len(request.stop) > MAX_STOP:
         found["stop"] = f"at most {MAX_STOP}"
     return found
@@ -32,7 +32,7 @@ def number(key: str, text: str) -> float:
     """
     low, high = RANGES[key]
     whole = key == "max_tokens"
-    words = f"{'a whole number' if whole else 'a number'}, {low:g} to {high:g}"
+    words = f"{'a whole number' if whole else 'a number'}, {low:,.9g} to {high:,.9g}"
     try:
         value = float(text.strip().replace(",", "."))
     except ValueError:
