@@ -141,6 +141,8 @@ class PeftTui(Application):
 
     async def on_mount(self) -> None:
         self._take_signals()
+        # Textual takes the terminal again and leaves it empty.
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         assert self._opening is not None
         await asyncio.wait({self._opening}, timeout=FIRST_FRAME_SECONDS)
         if self._opening.done():

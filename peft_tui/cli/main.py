@@ -143,6 +143,11 @@ def _check_screen(adapter: str | None) -> None:
             "The application needs a terminal, and its output goes elsewhere.",
             hint="For scripts there are commands: peft-tui --help",
         )
+    if os.environ.get("TERM") == "dumb":
+        raise ConfigurationInvalid(
+            "This terminal cannot be drawn on: TERM is dumb.",
+            hint="Set TERM to what it is, such as xterm-256color; or use the commands: peft-tui list, --help",
+        )
 
 
 async def _command(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from peft_tui.ui.terminal import ASK_BACKGROUND
+from tests.doubles import until
 from tests.terminal import PATIENCE_SECONDS, Terminal
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,6 +44,33 @@ async def test_leaving_restores_the_terminal(tmp_path: Path, key: str) -> None:
         term.press(key)
         assert await term.wait_exit() == 0
         assert not term.alternate_screen and not term.mouse_tracking
+
+
+async def test_stopped_it_gives_the_terminal_back_and_continued_it_is_there_again(tmp_path: Path) -> None:
+    # BUG: the screen stayed empty until the window was resized.
+    async with Terminal.run(still(tmp_path), cwd=ROOT) as term:
+        await term.sees("support-bot")
+        await term.quiet()
+        term.press("/")
+        await term.sees("esc clear")
+        term.type("1f3a")
+        await term.sees("1 of 7")
+        term.press("enter")
+        await term.sees("/ 1f3a")
+        term.press("ctrl+z")
+        await until(lambda: state_of(term) == "T", "it does not stop")
+        await term.until(lambda: not term.alternate_screen and not term.mouse_tracking)
+        term.resize(100, 30)
+        term.signal(signal.SIGCONT)
+        await term.until(lambda: term.alternate_screen and term.mouse_tracking)
+        await term.sees(re.compile(r"/ 1f3a(.|\n)*peft-x-1f3a9c2b(.|\n)*\? help"))
+        term.press("escape")
+        await term.sees("support-bot")
+
+
+def state_of(term: Terminal) -> str:
+    """As the kernel has it: R, S, T for stopped."""
+    return Path(f"/proc/{term.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 async def test_a_window_that_is_closed_ends_it(tmp_path: Path) -> None:
