@@ -36,6 +36,6 @@ async def test_a_terminal_that_cannot_be_drawn_on_is_left_alone_and_told_of_the_
 ) -> None:
     # BUG: it was drawn on all the same, twice as much as on any other.
     env = {"TERM": "dumb", "PEFT_TUI_DATA_DIR": str(tmp_path)}
-    async with Terminal.run([sys.executable, "-m", "peft_tui"], cwd=ROOT, env=env) as term:
+    async with Terminal.run([sys.executable, "-m", "peft_tui"], cwd=ROOT, env=env, size=(120, 24)) as term:
         assert await term.wait_exit() == 2
         assert "peft-tui list" in term.text and "\x1b" not in term.raw.decode()
