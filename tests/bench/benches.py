@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tests.bench.application import starts_full, ticks
+from tests.bench.application import at_hand, starts_full, ticks
 from tests.bench.asking import asking
 from tests.bench.figures import figures
 from tests.bench.measure import Result, keys_cost, program, starts
@@ -26,6 +26,7 @@ TABLE_KEYS = {
 
 BENCHES: list[Bench] = [
     starts_full,
+    at_hand,
     ticks,
     figures,
     asking,

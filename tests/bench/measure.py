@@ -96,6 +96,18 @@ async def cost_of(term: Terminal, *keys: str) -> Cost:
     return Cost(written, (term.chunks[-1].at - mark.at) * 1000 if written else 0.0)
 
 
+def cpu_seconds(term: Terminal) -> float:
+    """What the program has had of the processor so far."""
+    ticks = Path(f"/proc/{term.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(term: Terminal) -> float:
+    """Its memory as it is now."""
+    status = Path(f"/proc/{term.process.pid}/statm").read_text().split()
+    return int(status[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def starts(
     name: str, argv: Sequence[str], text: str, goal: float, env: Mapping[str, str | None] | None = None
 ) -> Callable[[int], Awaitable[list[Result]]]:
