@@ -284,7 +284,8 @@ class Terminal:
         self._send(text.replace("\n", "\r").encode(), 0.0)
 
     def paste(self, text: str) -> None:
-        """Paste, bracketed if the program asked for that, as a terminal does."""
+        """Paste as a terminal does: bracketed if the program asked for that, line ends as the enter key."""
+        text = text.replace("\n", "\r")
         if 2004 in self._modes():
             text = f"\x1b[200~{text}\x1b[201~"
         self._send(text.encode(), 0.0)

@@ -155,8 +155,8 @@ async def test_each_platform_s_answer_is_seen_as_it_comes_and_its_connection_clo
             term.press("t")
             await term.sees("max tokens")
             await term.sees(re.compile(f"^ {platform}-bot", re.MULTILINE))
-            term.type(PROMPT)
-            await term.sees(PROMPT)
+            term.paste(f"Please:\n{PROMPT}")
+            await term.sees(re.compile(f"^ Please:$\n^ {PROMPT}$", re.MULTILINE))
 
             await send(sandbox, term, platform)
             begun = await goes_on(sandbox, term, "Thanks for|Happy to|I looked|Sorry for")

@@ -70,8 +70,8 @@ async def test_a_prompt_is_typed_sent_and_timed_and_only_its_key_sends_it(tmp_pa
         await at.press("ctrl+s")
         await at.sees("Write a prompt first")
         box = at.app.screen.query_one(PromptBox)
-        at.app.post_message(Paste("one\ntwo \x1b]52;c;x\x07three\x1b[2J\x9b31m"))
-        await at.until(lambda: box.text == "one\ntwo three", box.text)
+        at.app.post_message(Paste("one\rtwo \x1b]52;c;x\x07three\x1b[2J\x9b31m\r\nfour\nfive"))
+        await at.until(lambda: box.text == "one\ntwo three\nfour\nfive", box.text)
         await at.press("enter")
         assert box.text.endswith("\n") and endpoints.asked == []
         box.text = ""

@@ -42,5 +42,6 @@ class PromptBox(TextArea):
         self.move_cursor(self.document.end)
 
     async def _on_paste(self, event: Paste) -> None:
-        # The text area's own handler comes after this one. A pasted newline sends nothing.
-        event.text = clean(event.text)
+        # The text area's own handler comes after this one. A pasted line end sends nothing; most terminals
+        # make a carriage return of it, as of the enter key.
+        event.text = clean(event.text.replace("\r\n", "\n").replace("\r", "\n"))
