@@ -48,7 +48,7 @@ class Deployment:
     others: tuple[Operation, ...] = ()
     """What has not ended either: what waits for the end of `operation`, and what is being given up."""
     asked: bool = True
-    """Its platform's list was read since the store was begun, or restored from its backup."""
+    """Its account's list was read since the store was begun, or restored from its backup."""
 
     @property
     def name(self) -> str:

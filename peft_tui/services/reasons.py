@@ -18,7 +18,7 @@ BEING_DONE = {
     OperationKind.ROLLBACK: "being rolled back",
 }
 
-UNCLEAR = "The store was restored from its backup: wait until the platform says what became of this."
+UNCLEAR = "What became of it is not known yet: wait until the platform was asked."
 
 
 def why_not(deployment: Deployment, kind: OperationKind) -> str:

@@ -72,13 +72,6 @@ class Billing:
             ),
         )
 
-    async def last_look(self, platform: str, account: str) -> datetime | None:
-        """When this account was looked at last; None: never."""
-        row = await self._db.one(
-            "SELECT max(until) AS at FROM watches WHERE platform = ? AND account = ?", platform, account
-        )
-        return datetime.fromisoformat(row["at"]) if row is not None and row["at"] else None
-
     async def watched(self, transaction: Transaction, platform: str, account: str, now: datetime) -> None:
         """Somebody has just looked: the watch goes on, or another one begins."""
         at, since = now.isoformat(), (now - self.gap).isoformat()

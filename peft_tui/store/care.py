@@ -8,6 +8,7 @@ reading the file does: for a thread.
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -15,12 +16,12 @@ import shutil
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from peft_tui.domain.errors import Conflict
+from peft_tui.domain.errors import Conflict, NotUsable
 
 BACKUP_SECONDS = 24 * 3600.0
 """How old a backup may be."""
@@ -29,6 +30,9 @@ LEFT_SECONDS = 3600.0
 STORE_LOCK = "store.lock"
 BACKUP_LOCK = "store-backup.lock"
 """Another one: a start should not wait for a backup. Nor is it the duty to make one, held meanwhile."""
+PATIENCE_SECONDS = 60.0
+"""For whoever holds one of them: they are held as long as it takes to read the file, or to write it."""
+PAUSE_SECONDS = 0.01
 _COMPANIONS = ("-wal", "-shm")
 _SPARE = 1.5
 """How many times its size must be free before a backup is made: the store itself must not run out of room."""
@@ -140,10 +144,10 @@ def _write_backup(path: Path, part: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def forget_backup(path: Path) -> None:
+async def forget_backup(path: Path) -> None:
     """What was deleted for good must not come back with it, nor with one that is being written."""
-    with _alone(path, BACKUP_LOCK):
-        backup_path(path).unlink(missing_ok=True)
+    async with _free_of(path, BACKUP_LOCK, "writes a backup of the store"):
+        await asyncio.to_thread(backup_path(path).unlink, missing_ok=True)
 
 
 def mend(path: Path, damage: Damage) -> Mended | None:
@@ -210,11 +214,19 @@ def _settle(path: Path, at: datetime) -> None:
             (json.dumps(error.as_dict()), datetime.now(UTC).isoformat()),
         )
         # Nor is it known what the platforms list since: nothing counts as seen later than it was written.
+        newer = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'looks'").fetchone()
+        at_last = (
+            "(SELECT at FROM looks WHERE (platform, account) = (deployments.platform, deployments.account))"
+            if newer
+            else "(SELECT listed_at FROM platforms WHERE platform = deployments.platform)"
+        )
         connection.execute(
-            "UPDATE deployments SET listed = 0, observed_at = max(observed_at, coalesce((SELECT listed_at"
-            " FROM platforms WHERE platforms.platform = deployments.platform), observed_at)) WHERE listed"
+            "UPDATE deployments SET listed = 0,"
+            f" observed_at = max(observed_at, coalesce({at_last}, observed_at)) WHERE listed"
         )
         connection.execute("UPDATE platforms SET listed_at = NULL")
+        if newer:
+            connection.execute("DELETE FROM looks")
         connection.execute("COMMIT")
 
 
@@ -232,18 +244,29 @@ def _free(path: Path) -> Path:
     return next(one for one in (path, *others) if not one.exists())
 
 
-@asynccontextmanager
-async def not_while_mended(path: Path) -> AsyncIterator[None]:
+def not_while_mended(path: Path) -> AbstractAsyncContextManager[None]:
     """Whoever opens the file between the steps of a mend would leave his journal to the restored one."""
-    lock = os.open(path.with_name(STORE_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _free_of(path, STORE_LOCK, "puts a damaged store aside")
+
+
+@asynccontextmanager
+async def _free_of(path: Path, name: str, doing: str) -> AsyncIterator[None]:
+    """
+    Raises:
+        NotUsable: another process has not let go of it for too long.
+    """
+    lock = _opened(path, name)
     try:
         # Asked for again and again, not waited for in a thread: that could not be cancelled.
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _ in range(round(PATIENCE_SECONDS / PAUSE_SECONDS)):
+            if _taken(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 break
-            except BlockingIOError:
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(PAUSE_SECONDS)
+        else:
+            raise NotUsable(
+                f"Another process {doing} in {path.parent}, and does not come to an end.",
+                hint="Nothing was changed. End it, or set PEFT_TUI_DATA_DIR to another directory.",
+            )
         yield
     finally:
         os.close(lock)
@@ -252,12 +275,28 @@ async def not_while_mended(path: Path) -> AsyncIterator[None]:
 @contextmanager
 def _alone(path: Path, name: str = STORE_LOCK) -> Iterator[None]:
     """Two processes that find the damage together must not put each other's new file aside."""
-    lock = os.open(path.with_name(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = _opened(path, name)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _taken(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)
+
+
+def _opened(path: Path, name: str) -> int:
+    return os.open(path.with_name(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _taken(lock: int, how: int) -> bool:
+    """False when another process has it. A file system without locks is gone without: it has no others."""
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    return True
 
 
 def _to_disk(path: Path) -> None:

@@ -192,7 +192,7 @@ class Database:
     async def forget_deleted(self) -> None:
         """Empty the journal as well, and the backup, in which what was deleted still stands."""
         # The backup first: one that is being written is waited for, and keeps the journal from being emptied.
-        await asyncio.to_thread(forget_backup, self.path)
+        await forget_backup(self.path)
         async with self._writing:
             await self._writer.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -27,8 +27,9 @@ _SELECT = """
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
         condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
         usd_per_hour,
-        endpoint_url, model, price_source, start_min, start_max, platforms.listed_at
-    FROM deployments LEFT JOIN platforms USING (platform)
+        endpoint_url, model, price_source, start_min, start_max,
+        CASE WHEN account = '' THEN platforms.listed_at ELSE looks.at END
+    FROM deployments LEFT JOIN platforms USING (platform) LEFT JOIN looks USING (platform, account)
 """
 """In the order in which `_deployment` takes them."""
 _SHOWN = "(condition IS NOT 'gone' OR (origin = 'ours' AND NOT removed))"
@@ -301,25 +302,6 @@ class Deployments:
             (transaction.revision, deployment.id),
         )
 
-    async def other_accounts(self, platform: str, account: str) -> list[str]:
-        """Those beside `account` of which something counts as listed."""
-        rows = await self._db.all(
-            "SELECT DISTINCT account FROM deployments WHERE platform = ? AND listed"
-            " AND account NOT IN (?, '')",
-            platform,
-            account,
-        )
-        return [row["account"] for row in rows]
-
-    async def leave_out(self, transaction: Transaction, platform: str, accounts: Iterable[str]) -> None:
-        """No list that is read shows anything of these accounts: theirs grow old."""
-        await transaction.connection.execute(
-            "UPDATE deployments SET listed = 0, revision = ?1, observed_at = max(observed_at, coalesce("
-            "(SELECT listed_at FROM platforms WHERE platforms.platform = ?2), observed_at))"
-            " WHERE platform = ?2 AND account IN (SELECT value FROM json_each(?3)) AND listed",
-            (transaction.revision, platform, json.dumps(list(accounts))),
-        )
-
     async def _with_operations(self, deployments: list[Deployment]) -> list[Deployment]:
         """The same with the operation that each one's row should show, and what else has not ended."""
         shown = await self._operations.shown({deployment.id for deployment in deployments})
@@ -349,13 +331,13 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         remote_name, remote_id, created_at, since, listed, status, observed_at, platform_status, reason,
         condition, ready_instances, billed_instances, min_instances, max_instances, instance_type,
         usd_per_hour,
-        endpoint_url, model, price_source, start_min, start_max, listed_at,
+        endpoint_url, model, price_source, start_min, start_max, looked_at,
     ) = row  # fmt: skip
     observation = None
     if status is not None:
-        # Unchanged rows are not rewritten: being on the platform's last list is their last observation.
-        if listed and listed_at and listed_at > observed_at:
-            observed_at = listed_at
+        # Unchanged rows are not rewritten: being on their account's last list is their last observation.
+        if listed and looked_at and looked_at > observed_at:
+            observed_at = looked_at
         observation = Observation(
             _STATUS[status],
             datetime.fromisoformat(observed_at),
@@ -386,5 +368,5 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         bool(listed),
         None,
         None if start_min is None or start_max is None else (start_min, start_max),
-        asked=listed_at is not None,
+        asked=looked_at is not None,
     )

@@ -253,6 +253,16 @@ MIGRATIONS: dict[str, str] = {
     "where a price comes from": """
         ALTER TABLE deployments ADD COLUMN price_source TEXT NOT NULL DEFAULT '';
     """,
+    "a look is of an account": """
+        -- When each account's list was last read: what another account lists says nothing of it. An error is
+        -- of the account that met it; empty where that is not known.
+        CREATE TABLE looks (
+            platform TEXT NOT NULL, account TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (platform, account)
+        ) WITHOUT ROWID;
+        INSERT INTO looks SELECT DISTINCT platform, account, listed_at FROM deployments JOIN platforms
+            USING (platform) WHERE listed AND listed_at IS NOT NULL;
+        ALTER TABLE platforms ADD COLUMN failing TEXT NOT NULL DEFAULT '';
+    """,
 }
 
 

@@ -71,12 +71,13 @@ def paced(seconds: float) -> str:
     return span(max(seconds, 0) // STEP_SECONDS * STEP_SECONDS)
 
 
-def seen_at(deployment: Deployment, listed_at: datetime | None) -> datetime | None:
-    """When it was last seen: its platform's last list sees all that it has, and rewrites none of them."""
+def seen_at(deployment: Deployment, health: PlatformHealth | None) -> datetime | None:
+    """When it was last seen: its account's last list sees all that it has, and rewrites none of them."""
     if deployment.observation is None:
         return None
     observed = deployment.observation.observed_at
-    return max(observed, listed_at) if listed_at and deployment.listed else observed
+    looked_at = health.looked_at(deployment.account) if health is not None and deployment.listed else None
+    return max(observed, looked_at) if looked_at else observed
 
 
 def in_time(seen: datetime | None, now: datetime, fresh: float) -> datetime | None:

@@ -107,8 +107,7 @@ class Crew:
         try:
             driver = self.driver(platform)
             refresh = self._refresh(platform, driver)
-            # Whoever has the duty says how the platform does; a single look with another key knows less.
-            account = await refresh.whose(tell=not Duty.is_held(self._directory, platform))
+            account = await refresh.whose()
             if account is None:
                 return
             duty = Duty(self._directory, platform, account)
@@ -117,8 +116,7 @@ class Crew:
                 if figures:
                     await FiguresWorker(platform, driver, self._store, self._clock, self.keep_days).tick()
         except PeftTuiError as error:
-            if duty is not None or not Duty.is_held(self._directory, platform):
-                await self._cannot_serve(platform, error)
+            await self._cannot_serve(platform, error)
         finally:
             if duty is not None:
                 duty.leave()

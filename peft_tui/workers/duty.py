@@ -35,17 +35,6 @@ class Duty:
         self._file = file
         return True
 
-    @staticmethod
-    def is_held(directory: Path, platform: str) -> bool:
-        """True when somebody acts for some account at that platform."""
-        for path in directory.glob(f"{platform}*.lock"):
-            with path.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except OSError:
-                    return True
-        return False
-
     def leave(self) -> None:
         if self._file is not None:
             os.close(self._file)

@@ -56,20 +56,18 @@ class Refresh:
         self._described: set[str] = set()
         """What was adopted, and whose settings were read since the start."""
 
-    async def whose(self, *, tell: bool = True) -> str | None:
-        """The account; None when it cannot be asked now, which is written down unless `tell` is False."""
+    async def whose(self) -> str | None:
+        """The account; None when it cannot be asked now, which is written down."""
         if self._clock.monotonic() < self._not_before:
             return None
         try:
-            return (await self._driver.account()).id
+            self._account = (await self._driver.account()).id
         except PeftTuiError as error:
-            if tell:
-                await self._failed(error)
+            await self._failed(error)
         except Exception as error:
-            if tell:
-                await self._broke(error)
-            else:
-                log.exception("the look at %s", self._platform)
+            await self._broke(error)
+        else:
+            return self._account
         return None
 
     async def tick(self) -> None:
@@ -123,7 +121,7 @@ class Refresh:
         store = self._store
         news = await asyncio.to_thread(_news, pairs, observations)
         unclear = await store.operations.unclear(self._platform)
-        unseen = await self._unseen(account)
+        over = await self._over(account)
         async with store.database.transaction() as transaction:
             for mine, remote, observation in news:
                 if mine is None:
@@ -142,20 +140,19 @@ class Refresh:
                     await store.deployments.observe(transaction, deployment, seen, listed=False)
                 elif deployment.listed:
                     await store.deployments.missed(transaction, deployment)
-            if unseen:
-                await store.deployments.leave_out(transaction, self._platform, unseen)
             ahead = self._driver.ahead if isinstance(self._driver, Dated) else None
-            await store.platforms.listed(transaction, self._platform, now, ahead)
+            await store.platforms.listed(
+                transaction, self._platform, now, ahead, account=account, clears=over
+            )
             await store.billing.watched(transaction, self._platform, account, now)
 
-    async def _unseen(self, account: str) -> list[str]:
-        """The other accounts that no window looks at: what one of them sees is not ours to call old."""
-        unseen = []
-        for other in await self._store.deployments.other_accounts(self._platform, account):
-            with self._nobody_serves(other) as nobody:
-                if nobody:
-                    unseen.append(other)
-        return unseen
+    async def _over(self, account: str) -> tuple[str, ...]:
+        """Whose errors nobody takes back any more: those of an account that no window looks at."""
+        failing = await self._store.platforms.failing(self._platform)
+        if failing in ("", account):
+            return ()
+        with self._nobody_serves(failing) as nobody:
+            return (failing,) if nobody else ()
 
     async def _describe(self, pairs: list[tuple[Deployment | None, RemoteDeployment]]) -> None:
         """Take over how what was adopted is set up there: an update or a start begins from that."""
@@ -232,15 +229,8 @@ class Refresh:
         same = self._error is not None and (echo or self._error[0] == error.kind)
         if not same:
             self._error = (error.kind, error.message)
-            await self._store.platforms.failed(self._platform, error.as_dict(), self._clock.now())
-            await self._grow_old()
-
-    async def _grow_old(self) -> None:
-        """Where others list their own at the same platform, what is not seen must not look as fresh."""
-        store = self._store
-        if self._account and await store.deployments.other_accounts(self._platform, self._account):
-            async with store.database.transaction() as transaction:
-                await store.deployments.leave_out(transaction, self._platform, [self._account])
+            told, now = error.as_dict(), self._clock.now()
+            await self._store.platforms.failed(self._platform, told, now, self._account)
 
 
 def _distinct(remotes: Iterable[RemoteDeployment]) -> list[RemoteDeployment]:

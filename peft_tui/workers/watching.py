@@ -128,11 +128,9 @@ class Watch:
     async def _left_out(self, deployment: Deployment, since: datetime) -> bool:
         """A list that is younger than the step did not have it: that it is gone is written down only once."""
         health = (await self.store.platforms.all()).get(deployment.platform)
-        if health is None or health.listed_at is None or health.listed_at <= since:
-            return False
         # Another window may list another account of the same platform.
-        looked = await self.store.billing.last_look(deployment.platform, deployment.account)
-        return looked is None or looked > since
+        looked = health.looked_at(deployment.account) if health is not None else None
+        return looked is not None and looked > since
 
     def _untouched(self, seen: Observation, since: datetime) -> bool:
         return (seen.observed_at - since).total_seconds() > AGAIN_SECONDS

@@ -177,7 +177,7 @@ async def _fill(directory: Path, count: int) -> None:
             await store.deployments.insert(transaction, deployment)
             seen = Observation(Status.ACTIVE, now, "READY", billed_instances=1, usd_per_hour=Decimal("5.49"))
             await store.deployments.observe(transaction, deployment, seen)
-        await store.platforms.listed(transaction, "together", now)
+        await store.platforms.listed(transaction, "together", now, account="proj")
     await store.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import sqlite3
 import stat
@@ -184,9 +185,9 @@ async def restored(tmp_path: Path, observation: Observation | None) -> Store:
     """A store whose backup has a create under way, of something that was listed then, or not yet."""
     store = await Store.open(tmp_path)
     bot = deployment("bot")
-    await intend(store, replace(bot, spec=replace(bot.spec, platform="together")))
+    await intend(store, replace(bot, spec=replace(bot.spec, platform="together"), account="acme"))
     async with store.database.transaction() as transaction:
-        await store.platforms.listed(transaction, "together", NOON)
+        await store.platforms.listed(transaction, "together", NOON, account="acme")
     if observation is not None:
         await see(store, bot.id, observation)
     await store.close()
@@ -204,6 +205,9 @@ async def test_what_is_not_clear_is_not_deleted_or_tried_again_before_the_platfo
     (row,) = await store.deployments.all()
     assert why_not_again(row) == why_not(row, OperationKind.DELETE) == UNCLEAR
     driver = ScriptedDriver()
+    await Refresh("together", ScriptedDriver(account="other"), store, VirtualClock()).tick()
+    (row,) = await store.deployments.all()
+    assert why_not_again(row) == UNCLEAR, "another account's list says nothing of it"
     driver.lists = deque([[remote(deployment("bot").remote_name, now)] if now else []])
     await Refresh("together", driver, store, VirtualClock()).tick()
     (row,) = await store.deployments.all()
@@ -458,14 +462,36 @@ async def test_what_is_deleted_while_a_backup_is_written_does_not_come_back_with
 
     monkeypatch.setattr(care, "_to_disk", slow)
     backup = threading.Thread(target=back_up, args=(path,))
-    forget = threading.Thread(target=care.forget_backup, args=(path,))
     backup.start()
-    assert written.wait(10)
-    forget.start()
-    forget.join(0.05)
+    assert await asyncio.to_thread(written.wait, 10)
+    forget = asyncio.create_task(care.forget_backup(path))
+    await asyncio.sleep(0.05)
+    assert not forget.done()
     go_on.set()
-    for thread in (backup, forget):
-        thread.join(10)
+    await forget
+    backup.join(10)
+    assert not backup_path(path).exists()
+
+
+async def test_a_mend_that_does_not_end_is_said_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await filled(tmp_path)
+    monkeypatch.setattr(care, "PATIENCE_SECONDS", 0.05)
+    with care._alone(path), pytest.raises(ConfigurationInvalid, match="puts a damaged store aside"):
+        await Store.open(tmp_path)
+
+
+async def test_a_file_system_without_locks_is_gone_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(care.fcntl, "flock", none)
+    path = await filled(tmp_path)
+    assert back_up(path)
+    await care.forget_backup(path)
     assert not backup_path(path).exists()
 
 

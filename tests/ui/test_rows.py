@@ -150,8 +150,10 @@ def test_an_old_observation_looks_old() -> None:
 
 def test_being_on_the_last_list_is_being_seen() -> None:
     old = with_status(Status.ACTIVE, seconds_ago=50)
-    assert seen_at(old, NOON) == NOON
-    assert seen_at(replace(old, listed=False), NOON) == NOON - timedelta(seconds=50)
+    listed = PlatformHealth("together", NOON, looks={"acme": NOON, "globex": NOON - timedelta(hours=1)})
+    assert seen_at(replace(old, account="acme"), listed) == NOON
+    assert seen_at(replace(old, account="globex"), listed) == NOON - timedelta(seconds=50)
+    assert seen_at(replace(old, listed=False), listed) == NOON - timedelta(seconds=50)
 
 
 def test_what_is_gone_does_not_get_old() -> None:

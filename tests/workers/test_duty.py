@@ -50,31 +50,6 @@ async def test_another_platform_s_is_free(holder: asyncio.subprocess.Process, tm
     duty.leave()
 
 
-def test_whether_anybody_acts_at_a_platform_is_told_whoever_it_is_for(tmp_path: Path) -> None:
-    duty = Duty(tmp_path, "together", "proj_acme")
-    assert not Duty.is_held(tmp_path, "together")
-    assert duty.take()
-    assert Duty.is_held(tmp_path, "together") and not Duty.is_held(tmp_path, "replicate")
-    duty.leave()
-    assert not Duty.is_held(tmp_path, "together")
-
-
-async def test_what_another_process_acts_at_is_held(
-    holder: asyncio.subprocess.Process, tmp_path: Path
-) -> None:
-    assert Duty.is_held(tmp_path, "together")
-    await holder.communicate(b"end\n")
-    assert not Duty.is_held(tmp_path, "together")
-
-
-def test_asking_whether_it_is_held_does_not_keep_the_next_one_from_it(tmp_path: Path) -> None:
-    duty = Duty(tmp_path, "together")
-    assert duty.take()
-    duty.leave()
-    assert not Duty.is_held(tmp_path, "together") and duty.take()
-    duty.leave()
-
-
 @pytest.mark.parametrize(
     "number", [signal.SIGKILL, signal.SIGTERM, None], ids=["kill -9", "SIGTERM", "its end"]
 )

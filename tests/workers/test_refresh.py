@@ -124,7 +124,7 @@ class TestNew:
             await watch.tick(remote("llama"))
         rows = await watch.store.deployments.all()
         assert {(r.account, r.condition, r.listed) for r in rows} == {
-            ("acme", Condition.NONE, False),
+            ("acme", Condition.NONE, True),
             ("other", Condition.NONE, True),
         }
 
@@ -294,24 +294,35 @@ class TestErrors:
         assert health.failing_since == watch.clock.now()
         assert (await watch.row("llama")).status is Status.ACTIVE
 
+    @pytest.mark.parametrize("fails", [True, False])
+    @pytest.mark.parametrize("listed", [(), (remote("theirs"),)])
     async def test_what_another_account_lists_meanwhile_does_not_make_it_look_fresh(
-        self, watch: Watch
+        self, watch: Watch, fails: bool, listed: tuple[RemoteDeployment, ...]
     ) -> None:
         name = await watch.ours()
         seen_at = watch.clock.now()
         driver = ScriptedDriver(account="other")
         # Somebody looks for the first account: what he sees is not the other one's to call old.
         others = Refresh(PLATFORM, driver, watch.store, watch.clock, lambda account: nullcontext(False))
-        driver.lists = deque([watch.fresh((remote("theirs"),))])
+        driver.lists = deque([watch.fresh(listed)])
         await others.tick()
-        await watch.tick(error=AuthenticationFailed("The key was taken back."))
+        if fails:
+            await watch.tick(error=AuthenticationFailed("The key was taken back."))
         for _ in range(3):
             await watch.clock.advance(5)
             await others.tick()
         row = await watch.row(name)
         assert row.observation is not None and row.observation.observed_at <= seen_at
+        assert ((await watch.store.platforms.all())[PLATFORM].error is not None) is fails
         await watch.tick(remote(name, usd_per_hour=Decimal(5), billed_instances=1))
         assert (await watch.row(name)).listed
+
+    async def test_an_error_of_an_account_that_nobody_looks_at_any_more_is_over(self, watch: Watch) -> None:
+        await watch.ours()
+        await watch.tick(error=AuthenticationFailed("The key was taken back."))
+        others = Refresh(PLATFORM, ScriptedDriver(account="other"), watch.store, watch.clock)
+        await others.tick()
+        assert (await watch.store.platforms.all())[PLATFORM].error is None
 
     async def test_an_unknown_account_is_an_error_of_the_platform(self, watch: Watch) -> None:
         watch.driver.accounts.append(AuthenticationFailed("Wrong key."))

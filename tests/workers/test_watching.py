@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -14,8 +17,20 @@ from peft_tui.domain.operation import AWAIT_ACTIVE, AWAIT_GONE, AWAIT_STOPPED, O
 from peft_tui.domain.status import Condition, Observation, Status, gone
 from peft_tui.drivers.protocol import StepContext
 from peft_tui.store import Store
+from peft_tui.workers.refresh import Refresh
 from peft_tui.workers.watching import AGAIN_SECONDS, LAG_SECONDS, AskAgain, Watch, ends_billing
-from tests.doubles import NOON, PLATFORM, VirtualClock, deployment, finished, intend, see, seen
+from tests.doubles import (
+    NOON,
+    PLATFORM,
+    ScriptedDriver,
+    VirtualClock,
+    deployment,
+    finished,
+    intend,
+    remote,
+    see,
+    seen,
+)
 
 
 class Wait:
@@ -182,3 +197,26 @@ class TestGone:
 )
 def test_what_ends_the_billing(observation: Observation, ends: bool) -> None:
     assert ends_billing(observation) is ends
+
+
+@pytest.mark.parametrize("key", [AWAIT_STOPPED, AWAIT_ACTIVE])
+async def test_the_list_of_another_account_ends_no_wait(store: Store, clock: VirtualClock, key: str) -> None:
+    """Last seen stopped, before it was asked; then its own account cannot be listed any more."""
+    mine, other = ScriptedDriver(account="acme"), ScriptedDriver(account="other")
+    bench = Wait(store, clock)
+    nothing = {"billed_instances": 0, "usd_per_hour": Decimal(0)}
+    mine.lists = deque([[remote(bench.wanted.remote_name, Status.STOPPED, NOON, **nothing)]])
+    asked = await intend(store, bench.wanted)
+    await Refresh(PLATFORM, mine, store, clock).tick()
+    await clock.advance(5)
+    context = StepContext(
+        bench.wanted.spec, bench.wanted.remote_name, {}, clock.now(), clock, lambda *_: None
+    )
+    bench.task = asyncio.create_task(Watch(store, clock, asked, context, 300.0).until(key))
+    others = Refresh(PLATFORM, other, store, clock, lambda account: nullcontext(False))
+    for _ in range(16):
+        await clock.advance(5)
+        await others.tick()
+        assert not await bench.over()
+    bench.task.cancel()
+    await asyncio.gather(bench.task, return_exceptions=True)

@@ -137,7 +137,7 @@ class DeploymentScreen(LifeScreen):
                 known.operations = await store.operations.of_deployment(known.deployment.id)
                 health = (await store.platforms.all()).get(known.deployment.platform)
                 known.trouble = health.error if health else None
-                self._seen = seen_at(known.deployment, health.listed_at if health else None)
+                self._seen = seen_at(known.deployment, health)
                 if known.deployment.remote_id and self._section in _TOPICS:
                     known.events = await self._backend.lookups.answer(self._question(Topic.EVENTS))
                     known.logs = await self._backend.lookups.answer(self._question(Topic.LOGS))

@@ -98,7 +98,7 @@ class Listing:
     def seen(self, deployment: Deployment, now: datetime) -> datetime | None:
         """When it was last seen."""
         health = self.health.get(deployment.platform)
-        seen = seen_at(deployment, health.listed_at if health else None)
+        seen = seen_at(deployment, health)
         return in_time(seen, now, self._pace.fresh_seconds)
 
     @property
