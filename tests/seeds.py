@@ -206,7 +206,8 @@ async def fail(store: Store, operation: Operation, step: str, error: dict[str, s
 async def listed(store: Store, platform: str, seconds_ago: float = 2) -> None:
     """Its whole list was read."""
     async with store.database.transaction() as transaction:
-        await store.platforms.listed(transaction, platform, NOON - timedelta(seconds=seconds_ago))
+        at = NOON - timedelta(seconds=seconds_ago)
+        await store.platforms.listed(transaction, platform, at, account="acme")
 
 
 async def populated(store: Store) -> None:

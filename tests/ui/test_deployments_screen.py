@@ -174,8 +174,8 @@ async def test_ages_move_and_old_rows_look_old(tmp_path: Path) -> None:
         await at.sees("active seen 45s ago", "replicate seen 45s ago together seen 45s ago")
         store = backend_of(at).store
         async with store.database.transaction() as transaction:
-            await store.platforms.listed(transaction, "together", clock.now())
-            await store.platforms.listed(transaction, "replicate", clock.now())
+            await store.platforms.listed(transaction, "together", clock.now(), account="acme")
+            await store.platforms.listed(transaction, "replicate", clock.now(), account="acme")
         await at.sees("live")
         await at.gone("seen 45s")
 
@@ -363,7 +363,7 @@ async def put_health(at: Driver) -> None:
     """The platforms have answered."""
     store = backend_of(at).store
     async with store.database.transaction() as transaction:
-        await store.platforms.listed(transaction, "together", NOON)
+        await store.platforms.listed(transaction, "together", NOON, account="acme")
 
 
 async def test_help_shows_the_keys_in_force_and_does_what_is_picked(tmp_path: Path) -> None:
