@@ -7,14 +7,13 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 from textual.driver import Driver
@@ -51,8 +50,10 @@ from peft_tui.ui.theme import (
     without_colour,
 )
 from peft_tui.ui.troubles import Troubles
+from peft_tui.ui.undo import Undo
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
+from peft_tui.ui.widgets.palette import PALETTE_CSS, AppCommands
 from peft_tui.ui.work import start_work
 
 if TYPE_CHECKING:
@@ -74,12 +75,22 @@ class PeftTui(Application):
 
     TITLE = "peft-tui"
     ENABLE_COMMAND_PALETTE = True
-    CSS = "#opening { height: 1fr; padding: 1 2; }"
+    COMMANDS = {AppCommands}
+    CSS = "#opening { height: 1fr; padding: 1 2; }" + PALETTE_CSS
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit", tooltip="What is under way goes on next time."),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True, tooltip="Leave.", id="app.leave"),
         Binding("at", "requests", "Requests", show=False, tooltip="What was asked of the platforms."),
+        Binding(
+            "ctrl+p",
+            "command_palette",
+            "Palette",
+            show=False,
+            priority=True,
+            tooltip="Everything by its name.",
+        ),
+        Binding("colon", "command_palette", "Palette", show=False, id="app.palette_too"),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, tooltip="To the shell; fg comes back."),
     ]
     BINDINGS = named("app", BINDINGS)
@@ -170,6 +181,7 @@ class PeftTui(Application):
         self._backend = backend
         backend.store.database.when_damaged = self._begin_again
         self.notices = Notices(self, backend.store.database)
+        self.undo = Undo(self, backend.clock, partial(setattr, self, "held"))
         home = DeploymentsScreen(backend)
         self._open_places = self.keeper("places")
         if is_theme(self._chosen_theme):
@@ -433,12 +445,16 @@ class PeftTui(Application):
 
         return SteadyDriver
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Only what is of use here."""
-        yield SystemCommand("Theme", "Change the colours, with a look at each", self.action_change_theme)
-        yield SystemCommand("Log", "What no other screen shows, without secrets", self.show_log)
-        yield SystemCommand("Requests", "What was asked of the platforms", self.action_requests)
-        yield SystemCommand("Save a picture", "The screen as SVG", self.deliver_screenshot)
+    def everywhere(self) -> Iterator[tuple[str, str, Callable[[], object]]]:
+        """What the palette offers on every screen."""
+        yield "Theme", "Change the colours, with a look at each", self.action_change_theme
+        yield "Log", "What no other screen shows, without secrets", self.show_log
+        yield "Requests", "What was asked of the platforms", self.action_requests
+        yield "Save a picture", "The screen as SVG", self.deliver_screenshot
+        if self._backend is not None:
+            from peft_tui.ui.everywhere import commands
+
+            yield from commands(self, self._backend, self.settings, self.action_change_theme)
 
     def action_change_theme(self) -> None:
         """What is chosen stays, unless the settings name a theme: then for this session."""
@@ -511,6 +527,8 @@ class PeftTui(Application):
             self._opening.cancel()
         if self._backend is not None:
             self.notices.close()
+            if self.damage is None:
+                await self.undo.leave()
             self.last_words = await self._parting_words(self._backend)
             if self._exception is not None:
                 # What was opened just before a crash may be what crashed.

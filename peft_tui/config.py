@@ -22,8 +22,8 @@ class Config:
     """All there is to set. Prices of your own stand in prices.toml beside it."""
 
     theme: str = "auto"
-    """Colours: auto (by the terminal), peft-dark, peft-light, peft-ansi (the terminal's own), or one of
-    Textual's."""
+    """Colours: auto (by the terminal), peft-dark, peft-light, peft-contrast, peft-ansi (the terminal's own),
+    or one of Textual's."""
     mouse: bool = True
     """Take the mouse. Without, the terminal selects text as ever; with it, hold shift to select."""
     ascii: str = field(default="auto", metadata={"choices": ("auto", "always", "never")})

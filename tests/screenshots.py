@@ -7,15 +7,12 @@ socket, so that what they show of the platforms is what came over the wire.
 from __future__ import annotations
 
 import asyncio
-import html
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-
-from rich.cells import cell_len
 
 from peft_tui.app import PeftTui
 from peft_tui.backend import Backend
@@ -30,6 +27,7 @@ from tests.driving import Driver, drive
 from tests.figures.loads import load, record
 from tests.figures.test_metrics_screen import watched
 from tests.life import LLAMA, write_adapter
+from tests.pictures import viewable
 from tests.seeds import listed, made, observed, populated, put, still_app
 
 PLACE = Path(__file__).parents[1] / "screenshots"
@@ -146,26 +144,7 @@ async def wizard(scratch: Path) -> None:
 def save(at: Driver, name: str) -> None:
     # The title names the program, not the machine that the picture was made on.
     picture = at.app.export_screenshot(title="peft-tui")
-    (PLACE / f"{name}.svg").write_text(TEXT.sub(without_padding, picture))
-
-
-TEXT = re.compile(r'<text class="(?P<c>[^"]*)" x="(?P<x>[^"]*)" y="(?P<y>[^"]*)" textLength="(?P<l>[^"]*)"'
-                  r'(?P<rest>[^>]*)>(?P<t>[^<]*)</text>')  # fmt: skip
-
-
-def without_padding(match: re.Match[str]) -> str:
-    """The same text begun where its first letter stands: not every viewer of SVG keeps the spaces."""
-    text = html.unescape(match["t"]).replace("\xa0", " ")
-    kept = text.strip()
-    if not kept:
-        return ""
-    cell = float(match["l"]) / cell_len(text)
-    x = float(match["x"]) + cell * (len(text) - len(text.lstrip()))
-    inner = html.escape(kept).replace(" ", "&#160;")
-    return (
-        f'<text class="{match["c"]}" x="{x:g}" y="{match["y"]}"'
-        f' textLength="{cell * cell_len(kept):g}"{match["rest"]}>{inner}</text>'
-    )
+    (PLACE / f"{name}.svg").write_text(viewable(picture))
 
 
 async def main() -> None:

@@ -135,6 +135,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
         "adapters",
         "backend",
         "calls",
+        "config",
         "text",
         "clock",
         "pace",

@@ -1,4 +1,4 @@
-"""The figures for other tools: CSV and JSON; for a Prometheus see `openmetrics.py`."""
+"""The list and the figures for other tools: CSV and JSON; for a Prometheus see `openmetrics.py`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peft_tui.domain.buckets import Buckets
 from peft_tui.domain.deployment import Deployment
@@ -18,8 +18,11 @@ from peft_tui.domain.goodput import TARGETS
 from peft_tui.domain.metrics import Course, Figures
 from peft_tui.redaction import redacted
 from peft_tui.services.csv_cells import cell
-from peft_tui.services.documents import plain
+from peft_tui.services.documents import deployment_document, plain
 from peft_tui.services.openmetrics import open_metrics
+
+if TYPE_CHECKING:
+    from peft_tui.services.figures import Brief
 
 SUFFIXES = {"csv": "csv", "json": "json", "prometheus": "prom", "svg": "svg"}
 
@@ -31,6 +34,19 @@ def document(kind: str, deployment: Deployment, course: Course, now: datetime) -
     if kind == "json":
         return json.dumps(redacted(as_json(deployment, course)), indent=2, default=plain) + "\n"
     return open_metrics([(deployment, course.figures)])
+
+
+def listing(kind: str, deployments: Sequence[Deployment], briefs: Mapping[str, Brief]) -> str:
+    """Deployments with the names that `peft-tui list --json` gives them; in CSV without their operations."""
+    documents = [deployment_document(d, briefs.get(d.id)) for d in deployments]
+    if kind == "json":
+        return json.dumps(redacted({"deployments": documents}), indent=2, default=plain) + "\n"
+    columns = [name for name in (documents[0] if documents else {}) if name != "operation"]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows([cell(document[name]) for name in columns] for document in documents)
+    return out.getvalue()
 
 
 def save(name: str, kind: str, text: str, now: datetime, directory: Path | None = None) -> Path:

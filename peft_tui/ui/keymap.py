@@ -30,6 +30,7 @@ _NAMES = {
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "at": "@",
+    "colon": ":",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
 }

@@ -18,6 +18,7 @@ from peft_tui.domain.errors import READ_ONLY, PeftTuiError
 from peft_tui.domain.status import Condition
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
+from peft_tui.ui.undo import Held
 from peft_tui.ui.verbs import CHANGING, VERBS, Verb, why_none, why_not
 from peft_tui.ui.work import start_work
 
@@ -41,6 +42,16 @@ class LifeScreen(Screen[str | None]):
 
     def carried_out(self, done: Sequence[str]) -> None:
         """Intents for these deployments were written down."""
+
+    # What can still be taken back
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While there is something to take back, its key is not that of an update."""
+        return action not in ("undo", "update") or bool(self.app.held) is (action == "undo")
+
+    def action_undo(self) -> None:
+        self.app.undo.take_back()
+        self._say("Taken back: nothing was sent.", severity="information")
 
     # Why not
 
@@ -163,14 +174,23 @@ class LifeScreen(Screen[str | None]):
         """The one under the cursor, whatever is marked."""
         raise NotImplementedError
 
-    def _begin(self, verb: Verb) -> None:
+    def act_on(self, action: str, deployment: Deployment) -> None:
+        """What a key does, for this one, whatever is marked."""
+        self.go_to(deployment.id)
+        if action in VERBS:
+            self._begin(VERBS[action], [deployment])
+        else:
+            getattr(self, f"action_{action}")()
+
+    def _begin(self, verb: Verb, targets: list[Deployment] | None = None) -> None:
         # A second press while the first still asks would ask twice.
         if not any(worker.group == "life" and not worker.is_finished for worker in self.workers):
-            start_work(self, partial(self._carry_out, verb), group="life")
+            work = partial(self._carry_out, verb, self.targets() if targets is None else targets)
+            start_work(self, work, group="life")
 
     # From the key to the intent
 
-    async def _carry_out(self, verb: Verb) -> None:
+    async def _carry_out(self, verb: Verb, targets: list[Deployment]) -> None:
         if self._backend.config.read_only:
             self._say(READ_ONLY)
             return
@@ -178,7 +198,6 @@ class LifeScreen(Screen[str | None]):
         from peft_tui.ui.consent import Consent
         from peft_tui.ui.screens.dialogs import LeftOut, RowOutcome
 
-        targets = self.targets()
         reasons = {deployment.id: why_not(verb, deployment) for deployment in targets}
         able = [deployment for deployment in targets if not reasons[deployment.id]]
         left_out = [LeftOut(d.name, reasons[d.id]) for d in targets if reasons[d.id]]
@@ -192,15 +211,24 @@ class LifeScreen(Screen[str | None]):
             return
         if write is None:
             return
-        rows = [RowOutcome(one.name, refused=one.reason) for one in left_out]
-        done: list[str] = []
-        for deployment in able:
-            failure = await self._write(write, deployment, verb)
-            rows.append(RowOutcome(deployment.name, failure))
-            if failure is None:
-                done.append(deployment.id)
-        self.carried_out(done)
-        await self._tell(verb, rows)
+
+        async def write_all() -> list[RowOutcome]:
+            rows = [RowOutcome(one.name, refused=one.reason) for one in left_out]
+            done: list[str] = []
+            for deployment in able:
+                failure = await self._write(write, deployment, verb)
+                rows.append(RowOutcome(deployment.name, failure))
+                if failure is None:
+                    done.append(deployment.id)
+            if self.is_attached:
+                self.carried_out(done)
+            return rows
+
+        if verb is Verb.DELETE:
+            words = f"{able[0].name} is deleted" if len(able) == 1 else f"{len(able)} deployments are deleted"
+            self.app.undo.hold(Held(words, write_all, partial(self._tell, verb)))
+        else:
+            await self._tell(verb, await write_all())
 
     async def _write(self, write: Write, deployment: Deployment, verb: Verb) -> PeftTuiError | None:
         """One intent; what refuses it is kept for the error list."""

@@ -80,14 +80,14 @@ class PlatformWords:
             # A newer version wrote it: its rows are shown all the same.
             return ()
 
-    def nothing_yet(self) -> list[Line]:
+    def nothing_yet(self, width: int) -> list[Line]:
         """For an empty list: the first key, and whose keys are there."""
         sandbox, _ = self._state()
         found = [
             (capabilities(p).title, capabilities(p).credentials[0].env, self._credentials_of(p))
             for p in PLATFORMS
         ]
-        return nothing_yet(found, sandbox=sandbox)
+        return nothing_yet(found, width, sandbox=sandbox)
 
     def _credentials_of(self, platform: str) -> CredentialState:
         sandbox, ready = self._state()

@@ -42,8 +42,11 @@ def command(environ: Mapping[str, str], names: Sequence[str], otherwise: Sequenc
     return words
 
 
-async def edited(app: App[Any], text: str) -> str:
+async def edited(app: App[Any], text: str, name: str = "prompt.md") -> str:
     """`text` as it comes back from `$VISUAL` or `$EDITOR`.
+
+    Args:
+        name: of the file, by which an editor knows what it is.
 
     Raises:
         ConfigurationInvalid: there is no editor, or it ended with an error: nothing was changed.
@@ -51,7 +54,7 @@ async def edited(app: App[Any], text: str) -> str:
     words = command(os.environ, ("VISUAL", "EDITOR"), ("vi", "nano"))
     # A directory of its own, which nobody else may read: an editor leaves copies beside the file.
     with TemporaryDirectory(prefix="peft-tui-") as directory:
-        file = Path(directory) / "prompt.md"
+        file = Path(directory) / name
         file.write_text(text, "utf-8")
         if await _carry_out(app, [*words, str(file)]):
             raise ConfigurationInvalid(f"{words[0]} ended with an error; nothing was changed.")

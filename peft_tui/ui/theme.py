@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from textual.theme import BUILTIN_THEMES, Theme
 
-DARK, LIGHT, ANSI = "peft-dark", "peft-light", "peft-ansi"
+DARK, LIGHT, CONTRAST, ANSI = "peft-dark", "peft-light", "peft-contrast", "peft-ansi"
 
 THEMES = (
     Theme(
@@ -70,6 +70,37 @@ THEMES = (
             "input-cursor-foreground": "#fbfbf9",
             "block-cursor-background": "#dbe7f0",
             "block-cursor-foreground": "#2a2d33",
+        },
+    ),
+    # 7:1 and more for every text, also on the cursor's line.
+    Theme(
+        name=CONTRAST,
+        primary="#7fdbff",
+        secondary="#7fdbff",
+        accent="#7fdbff",
+        success="#5fff87",
+        warning="#ffd75f",
+        error="#ff9c9c",
+        foreground="#ffffff",
+        background="#000000",
+        surface="#000000",
+        panel="#1c1c1c",
+        dark=True,
+        variables={
+            "text-success": "#5fff87",
+            "text-warning": "#ffd75f",
+            "text-error": "#ff9c9c",
+            "text-accent": "#7fdbff",
+            "text-primary": "#7fdbff",
+            "text-muted": "#c8c8c8",
+            "border": "#ffffff",
+            "border-blurred": "#c8c8c8",
+            "scrollbar": "#c8c8c8",
+            "scrollbar-background": "#000000",
+            "input-cursor-background": "#ffffff",
+            "input-cursor-foreground": "#000000",
+            "block-cursor-background": "#ffffff",
+            "block-cursor-foreground": "#000000",
         },
     ),
     Theme(

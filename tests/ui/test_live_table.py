@@ -430,12 +430,12 @@ async def test_the_marker_stays_when_the_focus_goes() -> None:
     async with app.run_test() as pilot:
         await pilot.pause()
         focused = list(app.table.render_line(1))[0].style
-        assert focused is not None and focused.reverse
+        assert focused is not None and focused.bold
         await pilot.press("tab")
         await pilot.pause()
         blurred = list(app.table.render_line(1))[0].style
         assert app.line(1).startswith("▸ lora-0")
-        assert blurred is not None and not blurred.reverse and blurred.bold
+        assert blurred is not None and blurred.bgcolor != focused.bgcolor and not blurred.bold
 
 
 # The width

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.color import Color
 
+from peft_tui.ui.theme import CONTRAST, THEMES
 from tests.driving import drive
 from tests.seeds import populated, still_app
 from tests.ui.test_deployments_screen import at_home
@@ -33,3 +35,26 @@ async def test_a_theme_is_seen_while_choosing_and_kept_only_when_chosen(
     async with drive(still_app(tmp_path)) as at:
         await at.sees("support-bot")
         assert at.app.theme == "peft-ansi"
+
+
+def test_high_contrast_is_what_it_says() -> None:
+    (theme,) = [theme for theme in THEMES if theme.name == CONTRAST]
+    variables = theme.variables
+    pairs = [
+        (words, ground)
+        for name, words in variables.items()
+        if name.startswith("text-")
+        for ground in (theme.background, theme.panel)
+    ]
+    pairs += [(variables["block-cursor-foreground"], variables["block-cursor-background"])]
+    for words, ground in pairs:
+        assert ground is not None
+        lighter, darker = sorted((luminance(words), luminance(ground)), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 7, f"{words} on {ground}"
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it."""
+    parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+             for part in Color.parse(colour).normalized]  # fmt: skip
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True))

@@ -23,7 +23,7 @@ DRAWING = {
 """Who may make segments for the terminal."""
 LITERAL = {
     ("app.py", "Text"): "the last words after a failure; Text is no markup",
-    ("ui/screens/metrics/exporting.py", "Text"): "a file is written, no terminal",
+    ("ui/screens/metrics/picture.py", "Text"): "a file is written, no terminal",
     ("ui/widgets/palette.py", "Content"): "what the palette finds",
 }
 """Who may hand text to Textual by itself, in a type that is no markup."""
@@ -103,12 +103,16 @@ def test_no_string_becomes_a_title_or_a_tooltip() -> None:
 
 def test_what_the_palette_shows_is_content() -> None:
     found = [(file, call) for kind in ("Hit", "DiscoveryHit") for file, call in calls(kind)]
-    prompts = [(file, call, call.args[1 if ast.unparse(call.func) == "Hit" else 0]) for file, call in found]
     assert found
-    assert [at(file, call) for file, call, prompt in prompts if not is_call(prompt, "Content")] == []
-    (commands,) = [n for f, n in functions() if f == "ui/widgets/palette.py" and n.name == "_commands"]
-    yields = [n.value for n in ast.walk(commands) if isinstance(n, ast.Yield)]
-    assert all(isinstance(y, ast.Tuple) and is_call(y.elts[1], "Content") for y in yields)
+    for file, call in found:
+        prompt = call.args[1 if ast.unparse(call.func) == "Hit" else 0]
+        sentence = keyword(call, "help")
+        assert is_call(prompt, "_shown"), at(file, call)
+        assert sentence is None or is_call(sentence, "_shown"), at(file, call)
+    (shown,) = [n for f, n in functions() if f == "ui/widgets/palette.py" and n.name == "_shown"]
+    (made,) = [node.value for node in ast.walk(shown) if isinstance(node, ast.Return)]
+    assert isinstance(made, ast.IfExp)
+    assert is_call(made.body, "Content.assemble") and is_call(made.orelse, "Content")
 
 
 def test_a_notice_is_literal_and_cleaned() -> None:

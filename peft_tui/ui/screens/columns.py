@@ -28,7 +28,6 @@ class ColumnsScreen(ModalScreen[frozenset[str] | None]):
     }
     ColumnsScreen Lines { height: 2; background: $panel; }
     ColumnsScreen LiveTable { height: auto; max-height: 1fr; background: $panel; }
-    ColumnsScreen LiveTable:focus > .live-table--cursor { background: $block-cursor-background; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -38,8 +38,7 @@ class CopyScreen(OpaqueScreen[Copy | None]):
     CopyScreen { align: center middle; }
     CopyScreen > Vertical { width: 92; max-width: 100%; height: auto; max-height: 100%; padding: 1 2; }
     CopyScreen Lines { height: 1; }
-    CopyScreen LiveTable { height: 9; background: $background; }
-    CopyScreen LiveTable:focus > .live-table--cursor { background: $block-cursor-background; }
+    CopyScreen LiveTable { height: 9; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

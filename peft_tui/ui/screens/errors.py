@@ -31,13 +31,6 @@ class ErrorsScreen(OpaqueScreen[str | None]):
 
     DEFAULT_CSS = """
     ErrorsScreen #errors-title { height: 1; padding: 0 1; margin-bottom: 1; }
-    ErrorsScreen LiveTable { height: 1fr; background: $background; }
-    ErrorsScreen LiveTable:focus > .live-table--cursor {
-        background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
-    }
-    ErrorsScreen LiveTable:ansi:focus > .live-table--cursor {
-        background: ansi_default; color: ansi_default; text-style: bold reverse;
-    }
     ErrorsScreen #error { height: auto; max-height: 50%; padding: 0 1; margin-top: 1; overflow-y: auto; }
     """
 

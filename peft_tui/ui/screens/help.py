@@ -12,7 +12,7 @@ from textual.widgets import Input
 
 from peft_tui.ui.keymap import named
 from peft_tui.ui.widgets.keys import Action, actions_in_force
-from peft_tui.ui.widgets.lines import Lines
+from peft_tui.ui.widgets.lines import Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.opaque import OpaqueScreen
 
@@ -45,8 +45,8 @@ class HelpScreen(OpaqueScreen[Action | None]):
     HelpScreen Input { height: 1; border: none; padding: 0; background: $panel; }
     HelpScreen Input:focus { border: none; }
     HelpScreen Lines { height: 2; }
-    HelpScreen LiveTable { margin-top: 1; background: $background; }
-    HelpScreen LiveTable > .live-table--cursor { background: $block-cursor-background; }
+    HelpScreen LiveTable { margin-top: 1; }
+    HelpScreen #help-sentence { height: auto; min-height: 2; max-height: 3; padding: 1 0 0 2; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,11 +69,12 @@ class HelpScreen(OpaqueScreen[Action | None]):
             search = Input(placeholder="type to search the keys", compact=True)
             search.cursor_blink = False
             yield search
-            yield LiveTable(COLUMNS, id="help-keys")
+            yield LiveTable(COLUMNS, id="help-keys", classes="-led")
+            yield Lines(id="help-sentence")
 
     def on_mount(self) -> None:
-        title = self.query_one(Lines)
-        title.ascii_only = self._table.ascii_only = self._ascii_only
+        title = self.query_one("#help-title", Lines)
+        self._sentence.ascii_only = title.ascii_only = self._table.ascii_only = self._ascii_only
         title.show(
             [
                 (Cell("Keys", "strong"), Cell("   enter does it · esc closes", "dim")),
@@ -85,6 +86,23 @@ class HelpScreen(OpaqueScreen[Action | None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self._search(event.value)
+
+    def on_live_table_highlighted(self) -> None:
+        self._say_sentence()
+
+    def on_lines_resized(self) -> None:
+        self._say_sentence()
+
+    def _say_sentence(self) -> None:
+        """Below the table, where there is no room for it beside the key."""
+        key = self._table.cursor_key
+        self._sentence.display = "sentence" not in self._table.shown_columns
+        if key is None or not self._sentence.display:
+            self._sentence.show([])
+            return
+        action = self._actions[int(key)]
+        words, tone = (action.refusal, "warn") if action.refusal else (action.sentence, "dim")
+        self._sentence.show(wrapped(words, max(self._table.size.width - 4, 8), tone)[:2])
 
     def on_live_table_chosen(self) -> None:
         self.action_pick()
@@ -101,6 +119,7 @@ class HelpScreen(OpaqueScreen[Action | None]):
 
     def _search(self, text: str) -> None:
         words = text.lower().split()
+        self.call_after_refresh(self._say_sentence)
         self._table.set_rows(
             [
                 Row(str(number), _cells(action))
@@ -108,6 +127,10 @@ class HelpScreen(OpaqueScreen[Action | None]):
                 if all(word in _searched(action) for word in words)
             ]
         )
+
+    @property
+    def _sentence(self) -> Lines:
+        return self.query_one("#help-sentence", Lines)
 
     @property
     def _table(self) -> LiveTable:

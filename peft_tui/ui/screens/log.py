@@ -13,6 +13,7 @@ from textual.screen import Screen
 from peft_tui.text import clean
 from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
+from peft_tui.ui.widgets.cells import fit_text
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
@@ -73,7 +74,8 @@ class LogScreen(Screen[None]):
 
     def _draw(self) -> None:
         title = self.query_one("#log-title", Lines)
-        title.show([(Cell("Log", "strong"), Cell(f"   {clean(self._path)}", "dim"))])
+        path = fit_text(clean(self._path), max(title.width - 8, 8), elide="middle").rstrip()
+        title.show([(Cell("Log", "strong"), Cell(f"   {path}", "dim"))])
         self._lines.show(log_lines(self._text, max(self._lines.width, 20)))
 
     @property
@@ -98,7 +100,7 @@ def tail(path: Path) -> str:
 def log_lines(text: str, width: int) -> list[Line]:
     """Each entry in the tone of its level, a traceback in that of its entry."""
     if not text:
-        return [(Cell("Nothing was written: nothing went wrong that no screen shows.", "dim"),)]
+        return wrapped("Nothing was written: nothing went wrong that no screen shows.", width, "dim")
     lines: list[Line] = []
     tone = ""
     for entry in text.splitlines():

@@ -39,8 +39,6 @@ class RequestsScreen(Screen[None]):
     RequestsScreen {
         background: $background; color: $foreground;
         & > Lines { height: 1; padding: 0 1; margin: 0 0 1 0; }
-        & > LiveTable { background: $background; height: 1fr; }
-        & > LiveTable > .live-table--cursor { background: $block-cursor-background; }
     }
     """
     app: Application

@@ -25,7 +25,6 @@ class ThemesScreen(ModalScreen[str | None]):
     ThemesScreen > Vertical { width: 40; max-width: 100%; height: 100%; padding: 1 2; background: $panel; }
     ThemesScreen Lines { height: 2; background: $panel; }
     ThemesScreen LiveTable { height: 1fr; background: $panel; }
-    ThemesScreen LiveTable:focus > .live-table--cursor { background: $block-cursor-background; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [

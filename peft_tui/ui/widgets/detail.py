@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
 
+from rich.cells import cell_len
+
 from peft_tui.domain.ages import span
 from peft_tui.domain.deployment import Deployment, Origin
 from peft_tui.domain.errors import PeftTuiError
@@ -17,6 +19,7 @@ from peft_tui.store.deployments import HistoryLine
 from peft_tui.text import clean_line
 from peft_tui.ui.rows import UNKNOWN, instances
 from peft_tui.ui.status import ORIGIN_WORDS, paced, staleness, status_text
+from peft_tui.ui.widgets.cells import fit_text
 from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.operations import LABEL, operation_words, running_lines, step_lines
@@ -56,7 +59,7 @@ def folded(subject: Subject, width: int, height: int) -> list[Line]:
     copies = (Cell("   y copies", "dim"),)
     quick = [
         _pair(facts["endpoint"], ("model", facts["model"]), width - width_of(copies)),
-        _pair(facts["machine"], ("adapter", facts["adapter"]), width),
+        _pair(_price_kept(facts["machine"], width - LABEL), ("adapter", facts["adapter"]), width),
         _pair(facts["base"], None, width),
     ]
     labelled = [
@@ -159,6 +162,15 @@ def facts_of(subject: Subject) -> dict[str, str]:
         "remote id": deployment.remote_id,
     }
     return {label: clean_line(text, 400) or UNKNOWN for label, text in facts.items()}
+
+
+def _price_kept(machine: str, room: int) -> str:
+    """What it costs stands last, and is never what is cut off."""
+    name, dot, rest = machine.partition(" · ")
+    excess = cell_len(machine) - room
+    if not dot or excess <= 0:
+        return machine
+    return fit_text(name, max(cell_len(name) - excess, 4), elide="middle") + dot + rest
 
 
 def _pair(first: str, second: tuple[str, str] | None, width: int) -> Line:

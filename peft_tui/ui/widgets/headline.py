@@ -8,7 +8,7 @@ from peft_tui.credentials import CredentialState
 from peft_tui.domain.money import usd
 from peft_tui.services.deployments import Summary
 from peft_tui.ui.filter import Filter
-from peft_tui.ui.widgets.lines import Line, shortened, spread, width_of
+from peft_tui.ui.widgets.lines import Line, clipped, shortened, spread, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 
 
@@ -107,7 +107,9 @@ def nothing_matches(sought: Filter) -> list[Line]:
     ]
 
 
-def nothing_yet(credentials: Sequence[tuple[str, str, CredentialState]], *, sandbox: bool) -> list[Line]:
+def nothing_yet(
+    credentials: Sequence[tuple[str, str, CredentialState]], width: int, *, sandbox: bool
+) -> list[Line]:
     """What this is, the first key, and whose keys are there.
 
     Args:
@@ -115,14 +117,18 @@ def nothing_yet(credentials: Sequence[tuple[str, str, CredentialState]], *, sand
     """
     poor = not sandbox and all(state.missing and state.settled for _, _, state in credentials)
     new, help = ("n", "new deployment"), ("?", "every key")
-    kept, without = ("C", "credentials: set, check"), ("b", "try it all in the sandbox: no account, no bill")
+    without = (
+        "b",
+        "try it all in the sandbox: no account, no bill" if width >= 50 else "try it in the sandbox",
+    )
+    kept = ("C", "credentials: set, check")
     keys = [new, help] if sandbox else [new, kept, without, help]
     if poor:
         # The first thing to do is to get a key in, or to do without.
         keys = [kept, without, new, help]
     lines: list[Line] = [
         (Cell("Nothing is deployed yet.", "strong"),),
-        (Cell("A LoRA adapter, a platform, its price per hour: then one key deploys it.", "dim"),),
+        *wrapped("A LoRA adapter, a platform, its price per hour: then one key deploys it.", width, "dim"),
         (),
         *((Cell(key, "accent"), Cell(f"  {words}")) for key, words in keys),
         (),
@@ -130,12 +136,14 @@ def nothing_yet(credentials: Sequence[tuple[str, str, CredentialState]], *, sand
     longest = max((len(title) for title, _, _ in credentials), default=0)
     for title, env, state in credentials:
         label = Cell(title.ljust(longest + 2))
-        names = f"{', '.join(state.missing)} {'is' if len(state.missing) == 1 else 'are'}"
+        names = f"{', '.join(state.missing)} {'is' if len(state.missing) == 1 else 'are'} "
+        if longest + 4 + len(f"{names}not set") > width:
+            names = ""
         if not state.missing:
             where = "found" if state.source == "environment" else f"in the {state.source}"
             lines.append((Cell("✓ ", "good"), label, Cell(f"{env} {where}", "dim")))
         elif not state.settled:
             lines.append((Cell("· ", "dim"), label, Cell("reading the keyring…", "dim")))
         else:
-            lines.append((Cell("○ ", "dim"), label, Cell(state.trouble or f"{names} not set", "dim")))
-    return lines
+            lines.append((Cell("○ ", "dim"), label, Cell(state.trouble or f"{names}not set", "dim")))
+    return [clipped(line, width) for line in lines]

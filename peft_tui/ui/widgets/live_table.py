@@ -50,11 +50,18 @@ class LiveTable(ScrollView, can_focus=True, inherit_bindings=False):
         overflow: hidden auto;
         scrollbar-gutter: stable;
         scrollbar-size-vertical: 1;
-        background: $surface;
+        background: $background;
         color: $foreground;
-        & > .live-table--header { text-style: bold; }
-        & > .live-table--cursor { text-style: bold; }
-        &:focus > .live-table--cursor { text-style: bold reverse; }
+        & > .live-table--header { color: $text-muted; }
+        & > .live-table--cursor { background: $panel; }
+        &:focus > .live-table--cursor, &.-led > .live-table--cursor {
+            background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold;
+        }
+        &:ansi > .live-table--header { text-style: dim; }
+        &:ansi > .live-table--cursor { text-style: bold; }
+        &:ansi:focus > .live-table--cursor, &.-led:ansi > .live-table--cursor {
+            background: ansi_default; color: ansi_default; text-style: bold reverse;
+        }
         & > .live-table--dim { color: $text-muted; }
         & > .live-table--good { color: $text-success; }
         & > .live-table--warn { color: $text-warning; }

@@ -211,14 +211,15 @@ class DeploymentScreen(LifeScreen):
 
     def _tab_line(self, width: int) -> Line:
         """`1 overview  2 events …`, with shorter words where there is no room."""
-        for short, gap in ((False, 2), (True, 2), (True, 0)):
+        for short, gap, words in ((False, 2, True), (True, 2, True), (True, 0, True), (True, 1, False)):
             cells: list[Cell] = []
             for number, section in enumerate(Section, 1):
                 if section is Section.OVERVIEW and self._beside:
                     continue
                 here = section is self._shown_section
                 word = _SHORT.get(section, section.value) if short else section.value
-                cells += [Cell(str(number), "accent"), Cell(f" {word}", "strong" if here else "dim")]
+                word = f" {word}" if here or words else ""
+                cells += [Cell(str(number), "accent"), Cell(word, "strong" if here else "dim")]
                 cells.append(Cell((" ●" if here else "  ") + " " * gap, "accent"))
             if width_of(tuple(cells)) <= width:
                 break

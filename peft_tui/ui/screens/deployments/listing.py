@@ -109,6 +109,12 @@ class Listing:
     def summary(self) -> Summary:
         return summarize(self.deployments.values())
 
+    def document(self, kind: str) -> str:
+        """What is shown, in its order, in one of the forms of `services.export`."""
+        from peft_tui.services import export
+
+        return export.listing(kind, [self.deployments[key] for key in self.shown], self._briefs)
+
     def marked(self) -> list[Deployment]:
         """In the order in which they were marked."""
         return [self.deployments[key] for key in self.marks.keys if key in self.deployments]

@@ -8,8 +8,9 @@ every five seconds → the rows whose age has moved on, if any
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -24,7 +25,6 @@ from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
 from peft_tui.domain.status import Status
 from peft_tui.store import Changes, StoreError
-from peft_tui.text import clean_line
 from peft_tui.ui.attention import Watch
 from peft_tui.ui.costs import per_hour, sums
 from peft_tui.ui.filter import Filter
@@ -44,7 +44,7 @@ from peft_tui.ui.widgets.headline import freshness, header, nothing_matches, sta
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines
 from peft_tui.ui.widgets.live_table import LiveTable
-from peft_tui.ui.widgets.palette import ActionCommands, PlaceCommands
+from peft_tui.ui.widgets.palette import ActionCommands, DeploymentCommands
 from peft_tui.ui.widgets.sized import sized
 from peft_tui.ui.work import start_work
 
@@ -79,7 +79,7 @@ class DeploymentsScreen(LifeScreen):
     AUTO_FOCUS: ClassVar[str | None] = "#table"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (80, "-normal"), (140, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-short"), (22, "-tall")]
-    COMMANDS = {ActionCommands, PlaceCommands}
+    COMMANDS = {ActionCommands, DeploymentCommands}
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Deploy an adapter."),
@@ -97,6 +97,7 @@ class DeploymentsScreen(LifeScreen):
         Binding("S", "reverse", "Reverse", tooltip="Turn the order round.", show=False),
         Binding("greater_than_sign", "sort(1)", "Sort on", tooltip="By the next column.", show=False),
         Binding("less_than_sign", "sort(-1)", "Sort back", tooltip="By the column before.", show=False),
+        Binding("E", "export", "Export", tooltip="What is shown, as CSV or JSON.", show=False),
         Binding("w", "columns", "Columns", tooltip="Choose which are shown.", show=False),
         Binding("f", "cycle_status", "Status", tooltip="Active, deploying, failed, stopped, all."),
         Binding("C", "credentials", "Credentials", tooltip="Where each key is; set, check.", show=False),
@@ -297,7 +298,8 @@ class DeploymentsScreen(LifeScreen):
         self._draw_state()
         if self._loaded and not self._listing.shown:
             sought = self._listing.sought if self._listing.deployments else None
-            self._empty.show(nothing_matches(sought) if sought else self._platforms.nothing_yet())
+            width = self.size.width - self._empty.gutter.width
+            self._empty.show(nothing_matches(sought) if sought else self._platforms.nothing_yet(width))
         self._draw_detail()
 
     def _draw_state(self) -> None:
@@ -378,6 +380,10 @@ class DeploymentsScreen(LifeScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While there is nothing, only what can bring something is offered."""
+        if not super().check_action(action, parameters):
+            return False
+        if action == "filter" and self._bar.typing:
+            return False
         if action == "try_sandbox":
             return not self._listing.deployments and not self.app.sandbox
         mine = f"action_{action}" in vars(DeploymentsScreen) or f"action_{action}" in vars(LifeScreen)
@@ -430,10 +436,9 @@ class DeploymentsScreen(LifeScreen):
             self._listing.sought = Filter()
         self._draw()
 
-    def places(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Every deployment, for the palette."""
-        for key, deployment in self._listing.deployments.items():
-            yield clean_line(deployment.name, 120), lambda key=key: self.go_to(key)  # type: ignore[misc]
+    def deployments(self) -> Iterator[Deployment]:
+        """Every one, for the palette."""
+        return iter(self._listing.deployments.values())
 
     def action_back(self) -> None:
         if len(self._marks):
@@ -510,6 +515,19 @@ class DeploymentsScreen(LifeScreen):
             self._hidden = hidden
             self._keep_view()
         self._table.hide_columns(self._hidden)
+
+    def action_export(self) -> None:
+        from peft_tui.ui.screens.exporting import CSV, JSON, ExportScreen
+
+        forms = ((CSV, "a row a deployment, for a spreadsheet"), (JSON, "as list --json has it"))
+        self.app.push_screen(ExportScreen(forms), self._export)
+
+    def _export(self, kind: str | None) -> None:
+        from peft_tui.ui.screens.exporting import write
+
+        if kind is not None:
+            text, now = self._listing.document(kind), self._backend.clock.now()
+            start_work(self, partial(write, self.app, "deployments", kind, text, now), group="export")
 
     def action_refresh(self) -> None:
         """Said in one word where "live" stands: a toast a press would lie over the list."""

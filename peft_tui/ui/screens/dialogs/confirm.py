@@ -8,37 +8,33 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
 from peft_tui.ui.screens.dialogs.question import Question
-from peft_tui.ui.screens.dialogs.sheet import SHEET_CSS, Buttons
+from peft_tui.ui.screens.dialogs.sheet import Buttons, SheetScreen
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.fields import TextField
+from peft_tui.ui.widgets.lines import width_of
 from peft_tui.ui.widgets.live_table import Cell
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(SheetScreen[bool]):
     """True when the person means it."""
 
-    DEFAULT_CSS = (
-        SHEET_CSS.replace("$self", "ConfirmScreen")
-        + """
+    DEFAULT_CSS = """
     ConfirmScreen TextField { width: 1fr; height: 1; margin: 0 0 1 0; }
     ConfirmScreen #type, ConfirmScreen #option { height: 1; }
     ConfirmScreen #option { margin: 0 0 1 0; }
+    ConfirmScreen.-tiny TextField, ConfirmScreen.-tiny #option, ConfirmScreen.-tiny #asked { margin: 0; }
     """
-    )
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", tooltip="Nothing is done."),
         Binding("n", "cancel", "Cancel", show=False),
         Binding("y", "agree", "Do it", tooltip="Where nothing has to be typed."),
         Binding("ctrl+t", "turn", "Keep the adapter", show=False, tooltip="Where a delete can leave it."),
-        Binding("pageup", "scroll(-1)", "Page up", show=False),
-        Binding("pagedown", "scroll(1)", "Page down", show=False),
     ]
     BINDINGS = named("confirm", BINDINGS)
 
@@ -57,7 +53,7 @@ class ConfirmScreen(ModalScreen[bool]):
             with VerticalScroll(id="scroll", can_focus=False):
                 yield Block(question.lines, id="asked")
             if question.option:
-                yield Block(lambda width: [self._option_line()], id="option")
+                yield Block(lambda width: [self._option_line(width)], id="option")
             if question.typed:
                 yield Block(lambda width: [self._ask_to_type()], id="type")
                 yield TextField("", placeholder=clean_line(question.typed, 80))
@@ -79,9 +75,11 @@ class ConfirmScreen(ModalScreen[bool]):
             return (Cell(said, "bad"), Cell(wanted, "strong"), Cell(f" to {verb}.", "bad"))
         return (Cell("Type "), Cell(wanted, "strong"), Cell(f" to {verb}."))
 
-    def _option_line(self) -> tuple[Cell, ...]:
+    def _option_line(self, width: int) -> tuple[Cell, ...]:
         mark = "x" if self.option_taken else " "
-        return (Cell("ctrl+t", "accent"), Cell(f"  [{mark}] {self._question.option}"))
+        whole = (Cell("ctrl+t", "accent"), Cell(f"  [{mark}] {self._question.option}"))
+        short = (whole[0], Cell(whole[1].text.partition(":")[0]))
+        return whole if width_of(whole) <= width else short
 
     def action_turn(self) -> None:
         """Take the option, or leave it."""
@@ -100,10 +98,6 @@ class ConfirmScreen(ModalScreen[bool]):
             self.query_one(TextField).focus()
             return
         self.dismiss(True)
-
-    def action_scroll(self, pages: int) -> None:
-        scroll = self.query_one("#scroll", VerticalScroll)
-        scroll.scroll_relative(y=pages * max(scroll.size.height - 1, 1), animate=False)
 
     @on(Input.Submitted)
     def _entered(self) -> None:

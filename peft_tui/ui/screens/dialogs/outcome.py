@@ -10,12 +10,11 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 
 from peft_tui.domain.errors import PeftTuiError
 from peft_tui.text import clean_line
 from peft_tui.ui.keymap import named
-from peft_tui.ui.screens.dialogs.sheet import SHEET_CSS, Buttons
+from peft_tui.ui.screens.dialogs.sheet import Buttons, SheetScreen
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.lines import Line, wrapped
 from peft_tui.ui.widgets.live_table import Cell
@@ -36,15 +35,11 @@ class RowOutcome:
         return self.error is None and not self.refused
 
 
-class OutcomeScreen(ModalScreen[None]):
+class OutcomeScreen(SheetScreen[None]):
     """Those that failed first."""
-
-    DEFAULT_CSS = SHEET_CSS.replace("$self", "OutcomeScreen")
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "close", "Close"),
-        Binding("pageup", "scroll(-1)", "Page up", show=False),
-        Binding("pagedown", "scroll(1)", "Page down", show=False),
     ]
     BINDINGS = named("outcome", BINDINGS)
 
@@ -79,10 +74,6 @@ class OutcomeScreen(ModalScreen[None]):
 
     def action_close(self) -> None:
         self.dismiss(None)
-
-    def action_scroll(self, pages: int) -> None:
-        scroll = self.query_one("#scroll", VerticalScroll)
-        scroll.scroll_relative(y=pages * max(scroll.size.height - 1, 1), animate=False)
 
     @on(Buttons.Pressed)
     def _pressed(self) -> None:

@@ -6,7 +6,6 @@ a key moved the cursor, the range or the chart → the same, without asking more
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime, timedelta
 from functools import partial
 from typing import ClassVar
@@ -329,10 +328,16 @@ class MetricsScreen(Screen[None]):
         self.read()
 
     def action_export(self) -> None:
-        from peft_tui.ui.screens.metrics.exporting import ExportScreen
+        from peft_tui.ui.screens.exporting import CSV, JSON, PROMETHEUS, SVG, ExportScreen
 
         if self._course is not None:
-            self.app.push_screen(ExportScreen(ascii_only=self.app.ascii_only), self._export)
+            forms = (
+                (CSV, "a row a step, for a spreadsheet"),
+                (JSON, "everything, for a program"),
+                (PROMETHEUS, "OpenMetrics, in OpenTelemetry's words"),
+                (SVG, "a picture of the chart"),
+            )
+            self.app.push_screen(ExportScreen(forms), self._export)
 
     def _export(self, kind: str | None) -> None:
         if kind is not None and self._course is not None:
@@ -340,16 +345,16 @@ class MetricsScreen(Screen[None]):
 
     async def _write(self, kind: str, course: Course) -> None:
         from peft_tui.services import export
-        from peft_tui.ui.screens.metrics.exporting import exported
+        from peft_tui.ui.screens import exporting
 
         now = self._backend.clock.now()
-        text = exported(kind, self._deployment, course, charts.NAMES[self._chart], now)
-        try:
-            path = await asyncio.to_thread(export.save, self._deployment.name, kind, text, now)
-        except OSError as error:
-            self.notify(f"It could not be written: {clean_line(error)}", severity="error", markup=False)
+        if kind == "svg":
+            from peft_tui.ui.screens.metrics.picture import chart_picture
+
+            text = chart_picture(self._deployment, course, charts.NAMES[self._chart])
         else:
-            self.notify(f"Written to {clean_line(path, 300)}", timeout=6, markup=False)
+            text = export.document(kind, self._deployment, course, now)
+        await exporting.write(self.app, self._deployment.name, kind, text, now)
 
     def action_overview(self) -> None:
         self.app.show_overview()

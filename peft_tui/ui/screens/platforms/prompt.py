@@ -45,6 +45,7 @@ class Prompt(ModalScreen[str | None]):
         width: 90%; max-width: 76; height: auto; padding: 1 2; background: $background;
         border: round $border-blurred;
     }
+    Prompt.-tiny > Vertical { padding: 0 1; }
     Prompt SecretField {
         background: $panel; padding: 0 1; margin: 1 0; width: 1fr;
         &:focus { background: $panel; }
@@ -52,6 +53,7 @@ class Prompt(ModalScreen[str | None]):
     }
     """
     AUTO_FOCUS = "SecretField"
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-short")]
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "take", "Take it", priority=True, tooltip="Go on with what stands there."),

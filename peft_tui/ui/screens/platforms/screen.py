@@ -31,7 +31,7 @@ from peft_tui.ui.screens.platforms.prompt import Prompt
 from peft_tui.ui.screens.platforms.rows import field_lines, store_lines
 from peft_tui.ui.widgets.blocks import Block
 from peft_tui.ui.widgets.keys import KeyBar
-from peft_tui.ui.widgets.lines import Line, marked, wrapped
+from peft_tui.ui.widgets.lines import Line, marked, width_of, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
 from peft_tui.ui.widgets.pick_list import Pick, PickList
@@ -61,9 +61,12 @@ class PlatformsScreen(Screen[None]):
             height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; background: $background;
         }
         & > #stores, & > #told { padding: 0 1; max-height: 4; }
+        &.-tiny > #title { margin: 0; }
+        &.-tiny > #stores { display: none; }
     }
     """
     AUTO_FOCUS = "FieldList"
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (14, "-short"), (22, "-tall")]
     COMMANDS = {ActionCommands}
     app: Application
 
@@ -93,8 +96,7 @@ class PlatformsScreen(Screen[None]):
         self._rungs: tuple[Rung, ...] | None = None
         self._told = ("", "")
         self._deleting: CredentialField | None = None
-        start = next((h for h in self._holders if h.key == platform), self._holders[0])
-        self._start = start.fields[0].env
+        self._start = self._first_of(platform)
 
     def place(self) -> dict[str, str]:
         return {"screen": "credentials"}
@@ -118,6 +120,14 @@ class PlatformsScreen(Screen[None]):
 
     def on_unmount(self) -> None:
         self._unlisten()
+
+    def go_to(self, platform: str) -> None:
+        """Put the cursor on its first field."""
+        self._draw(cursor=self._first_of(platform))
+
+    def _first_of(self, platform: str) -> str:
+        holder = next((h for h in self._holders if h.key == platform), self._holders[0])
+        return holder.fields[0].env
 
     # What is known
 
@@ -160,7 +170,8 @@ class PlatformsScreen(Screen[None]):
     def _draw_title(self, width: int) -> list[Line]:
         url = self._backend.sandbox_url
         beside = f"the sandbox listens at {url}" if url else "the environment always wins"
-        return [(Cell("Credentials", "strong"), Cell(f"   {beside}", "dim"))]
+        title = (Cell("Credentials", "strong"), Cell(f"   {beside}", "dim"))
+        return [title if width_of(title) <= width else title[:1]]
 
     def _draw_told(self, width: int) -> list[Line]:
         words, tone = self._told
