@@ -54,7 +54,10 @@ async def at_home(app: PeftTui, size: tuple[int, int] = (80, 24)) -> AsyncIterat
     """Drive the application once its home screen is ready for keys."""
     async with drive(app, size) as at:
         await at.until(lambda: isinstance(at.app.screen, DeploymentsScreen) and at.app.screen.is_current)
-        await at.until(lambda: at.shows("STATUS") or at.shows("Nothing is deployed"))
+        # Its head is there before the store has answered: a key would move a cursor that has no rows.
+        await at.until(
+            lambda: screen_of(at)._loaded and (at.shows("STATUS") or at.shows("Nothing is deployed"))
+        )
         yield at
 
 

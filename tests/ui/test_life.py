@@ -46,7 +46,8 @@ async def at_home(
     """The list, once what the platforms can do is known."""
     async with drive(still_app(directory, seed, **more), size) as at:
         await at.until(lambda: isinstance(at.app.screen, DeploymentsScreen) and at.app.screen.is_current)
-        await at.until(lambda: at.shows("STATUS") and at.app.ready)  # type: ignore[attr-defined]
+        await at.until(lambda: at.app.screen._loaded and at.app.ready)  # type: ignore[attr-defined]
+        await at.sees("STATUS")
         yield at
 
 
