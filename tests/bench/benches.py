@@ -40,4 +40,13 @@ BENCHES: list[Bench] = [
         bytes_goal=0.55,
         ms_goal=1.0,
     ),
+    keys_cost(
+        "the same, 10,000 rows",
+        program("tables_app", "live", "10000"),
+        program("tables_app", "stock", "10000"),
+        "deployment-3",
+        {name: TABLE_KEYS[name] for name in ("one cell", "a column", "nothing new")},
+        bytes_goal=0.55,
+        ms_goal=1.0,
+    ),
 ]
