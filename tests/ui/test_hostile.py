@@ -80,7 +80,7 @@ WALK: list[Step] = [
     (("enter",), "TOGETHER_API_KEY ·"),
     ((CLOSE,), "environment always wins"),
     ((CLOSE,), LIST),
-    (("ctrl+p", *MARK), rf"🔎 {MARK}"),
+    (("ctrl+p", *MARK), rf"\s{MARK}\s+{MARK}n{MARK}"),
     ((CLOSE,), LIST),
     (("ctrl+p", *"log"), "What no other screen shows"),
     (("enter",), rf"G{MARK}"),
