@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from textual.app import App
 from textual.reactive import var
 
+from peft_tui.ui.keys_in_order import KeysInOrder
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.troubles import Troubles
 from peft_tui.ui.undo import Undo
 
 
-class Application(App[None]):
+class Application(KeysInOrder):
     """The part of it that screens ask or tell."""
 
     trouble: var[str] = var("")
