@@ -50,7 +50,6 @@ from peft_tui.ui.theme import (
     without_colour,
 )
 from peft_tui.ui.troubles import Troubles
-from peft_tui.ui.undo import Undo
 from peft_tui.ui.widgets.lines import Line, Lines, wrapped
 from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import PALETTE_CSS, AppCommands
@@ -181,7 +180,6 @@ class PeftTui(Application):
         self._backend = backend
         backend.store.database.when_damaged = self._begin_again
         self.notices = Notices(self, backend.store.database)
-        self.undo = Undo(self, backend.clock, partial(setattr, self, "held"))
         home = DeploymentsScreen(backend)
         self._open_places = self.keeper("places")
         if is_theme(self._chosen_theme):
@@ -527,8 +525,6 @@ class PeftTui(Application):
             self._opening.cancel()
         if self._backend is not None:
             self.notices.close()
-            if self.damage is None:
-                await self.undo.leave()
             self.last_words = await self._parting_words(self._backend)
             if self._exception is not None:
                 # What was opened just before a crash may be what crashed.

@@ -140,7 +140,6 @@ SCENES: dict[str, Scene] = {
     "marked": Scene(BOT + "space space space", ["3 marked"]),
     "stop": Scene(BOT + "x", ["Stop support-bot on Together AI?"]),
     "delete": Scene(BOT + "D", ["Delete support-bot on Together AI?"]),
-    "undo": Scene("j j j j j j D y", ["u undo", "old-demo is deleted in 5 s"]),
     "update": Scene(BOT + "u tab backspace 3", ["2 → 3"]),
     "outcome": Scene("j space space x y", ["1 of 2 asked for"]),
     "deployment": Scene(BOT + "enter", ["1 overview ●", "machine"]),

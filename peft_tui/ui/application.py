@@ -10,7 +10,6 @@ from peft_tui.ui.keys_in_order import KeysInOrder
 from peft_tui.ui.notices import Notices
 from peft_tui.ui.session import ViewKeeper
 from peft_tui.ui.troubles import Troubles
-from peft_tui.ui.undo import Undo
 
 
 class Application(KeysInOrder):
@@ -18,8 +17,6 @@ class Application(KeysInOrder):
 
     trouble: var[str] = var("")
     """Why nothing is being refreshed, in a few words; empty while all is well."""
-    held: var[str] = var("")
-    """What can still be taken back, and how long yet."""
     ready: var[bool] = var(False)
     """What the workers talk to is up; in the sandbox the credentials are there only then."""
     resting: var[bool] = var(False)
@@ -30,8 +27,6 @@ class Application(KeysInOrder):
     notices: Notices
     """There once the store is."""
     troubles: Troubles
-    undo: Undo
-    """There once the store is."""
 
     def keeper(self, name: str) -> ViewKeeper:
         """What writes something down in the store; it ends with the application."""

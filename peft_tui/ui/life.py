@@ -18,7 +18,6 @@ from peft_tui.domain.errors import READ_ONLY, PeftTuiError
 from peft_tui.domain.status import Condition
 from peft_tui.store import StoreError
 from peft_tui.text import clean_line
-from peft_tui.ui.undo import Held
 from peft_tui.ui.verbs import CHANGING, VERBS, Verb, why_none, why_not
 from peft_tui.ui.work import start_work
 
@@ -42,16 +41,6 @@ class LifeScreen(Screen[str | None]):
 
     def carried_out(self, done: Sequence[str]) -> None:
         """Intents for these deployments were written down."""
-
-    # What can still be taken back
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While there is something to take back, its key is not that of an update."""
-        return action not in ("undo", "update") or bool(self.app.held) is (action == "undo")
-
-    def action_undo(self) -> None:
-        self.app.undo.take_back()
-        self._say("Taken back: nothing was sent.", severity="information")
 
     # Why not
 
@@ -211,24 +200,15 @@ class LifeScreen(Screen[str | None]):
             return
         if write is None:
             return
-
-        async def write_all() -> list[RowOutcome]:
-            rows = [RowOutcome(one.name, refused=one.reason) for one in left_out]
-            done: list[str] = []
-            for deployment in able:
-                failure = await self._write(write, deployment, verb)
-                rows.append(RowOutcome(deployment.name, failure))
-                if failure is None:
-                    done.append(deployment.id)
-            if self.is_attached:
-                self.carried_out(done)
-            return rows
-
-        if verb is Verb.DELETE:
-            words = f"{able[0].name} is deleted" if len(able) == 1 else f"{len(able)} deployments are deleted"
-            self.app.undo.hold(Held(words, write_all, partial(self._tell, verb)))
-        else:
-            await self._tell(verb, await write_all())
+        rows = [RowOutcome(one.name, refused=one.reason) for one in left_out]
+        done: list[str] = []
+        for deployment in able:
+            failure = await self._write(write, deployment, verb)
+            rows.append(RowOutcome(deployment.name, failure))
+            if failure is None:
+                done.append(deployment.id)
+        self.carried_out(done)
+        await self._tell(verb, rows)
 
     async def _write(self, write: Write, deployment: Deployment, verb: Verb) -> PeftTuiError | None:
         """One intent; what refuses it is kept for the error list."""

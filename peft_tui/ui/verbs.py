@@ -52,7 +52,6 @@ LIFE_BINDINGS: list[BindingType] = [
         show=False,
         id="life.delete",
     ),
-    Binding("u", "undo", "Undo", tooltip="Take back what waits to be deleted.", id="life.undo"),
 ]
 """The same on every screen that shows deployments. None of them lies on a key that moves."""
 

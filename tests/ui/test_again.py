@@ -22,7 +22,7 @@ from peft_tui.ui.reopening import screen_at
 from peft_tui.ui.screens.wizard import WizardScreen
 from tests.seeds import H100, NOON, create, fail, listed, made, observed, put, see
 from tests.ui.test_draft import together
-from tests.ui.test_life import asked, at_home, backend_of, time_to_undo_passes
+from tests.ui.test_life import asked, at_home, backend_of
 from tests.ui.test_wizard_scene import TOGETHER_FIT, wizard
 
 REFUSED = ConfigurationInvalid("Together AI refused: no room in mars-1").as_dict()
@@ -174,7 +174,6 @@ async def test_a_delete_can_leave_the_adapter_there(tmp_path: Path) -> None:
         await at.press("ctrl+t")
         await at.sees("ctrl+t [x] keep the adapter there")
         await at.press("y")
-        await time_to_undo_passes(at)
         await at.sees("◐ deleting")
         (operation,) = await asked(at, "bot")
         assert operation.changes == {"keep_adapter": "yes"}

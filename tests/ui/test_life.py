@@ -70,12 +70,6 @@ async def kinds(at: Driver, name: str) -> list[tuple[str, str]]:
     return [(operation.kind.value, operation.state.value) for operation in await asked(at, name)]
 
 
-async def time_to_undo_passes(at: Driver) -> None:
-    """What waits to be deleted is."""
-    await at.sees("u undo")
-    at.app.run_worker(at.app.undo.carry_out)  # type: ignore[attr-defined]
-
-
 async def one_active(store: Store) -> None:
     await put(store, made("bot"), observed(Status.ACTIVE, 1800), observed(Status.ACTIVE))
     await listed(store, "together")
@@ -235,7 +229,6 @@ async def test_deleting_what_serves_takes_its_name(tmp_path: Path) -> None:
         await at.press("enter")
         assert at.shows("Type bot to delete.") and await asked(at, "bot") == []
         await at.press("backspace", "t", "enter")
-        await time_to_undo_passes(at)
         await at.sees("◐ deleting, still billing")
         assert await kinds(at, "bot") == [("delete", "queued")]
 
@@ -246,42 +239,7 @@ async def test_deleting_what_is_stopped_takes_a_word(tmp_path: Path) -> None:
         await at.sees("Delete bot on Together AI?")
         assert not at.shows("Type bot")
         await at.press("y")
-        await time_to_undo_passes(at)
         await at.sees("◐ deleting")
-
-
-async def test_a_delete_waits_and_is_taken_back_by_a_key(tmp_path: Path) -> None:
-    async with at_home(tmp_path, one_stopped) as at:
-        await at.press("D")
-        await at.sees("Delete bot on Together AI?")
-        await at.press("y")
-        await at.until(lambda: at.footer.split() == "u undo ? help bot is deleted in 5 s".split())
-        assert await asked(at, "bot") == []
-        await at.press("u")
-        await at.sees("Taken back: nothing was sent.")
-        await at.until(lambda: "undo" not in at.footer and "n new" in at.footer)
-        assert await asked(at, "bot") == [] and not at.shows("deleting")
-
-
-async def test_a_delete_that_waits_does_not_wait_for_another_one_nor_for_who_leaves(tmp_path: Path) -> None:
-    async def two(store: Store) -> None:
-        await put(store, made("one", minutes_ago=1), observed(Status.STOPPED))
-        await put(store, made("two", minutes_ago=2), observed(Status.STOPPED))
-
-    async with at_home(tmp_path, two) as at:
-        for name, key in (("one", "j"), ("two", "")):
-            await at.selects(name)
-            await at.press("D")
-            await at.sees(f"Delete {name} on Together AI?")
-            await at.press("y")
-            await at.sees(f"{name} is deleted in 5 s")
-            await at.press(*key)
-        await at.sees("one together ◐ deleting")
-        assert not at.shows("two together ◐ deleting")
-    store = await Store.open(tmp_path)
-    (left,) = await store.deployments.named("two")
-    assert left.operation is not None and left.operation.kind is OperationKind.DELETE
-    await store.close()
 
 
 # Adopt, give up
@@ -350,7 +308,6 @@ async def test_what_is_gone_at_the_platform_is_taken_off_the_list(tmp_path: Path
         await at.sees("Delete old on Together AI?", "It does not run at the platform any more")
         assert not at.shows("Type old")
         await at.press("y")
-        await time_to_undo_passes(at)
         await at.gone("old together")
 
 

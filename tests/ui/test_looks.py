@@ -23,7 +23,6 @@ SMALL, NIGHT, USUAL = (60, 20), (40, 12), (80, 24)
             ("filter", USUAL, ""),
             ("marked", SMALL, "peft-contrast"),
             ("delete", NIGHT, ""),
-            ("undo", USUAL, ""),
             ("outcome", USUAL, "peft-light"),
             ("deployment", NIGHT, ""),
             ("wizard-platform", USUAL, ""),

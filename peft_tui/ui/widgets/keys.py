@@ -10,9 +10,8 @@ from textual.dom import DOMNode
 from textual.events import Click, Resize
 from textual.screen import Screen
 
-from peft_tui.text import clean_line
 from peft_tui.ui.keymap import key_name
-from peft_tui.ui.widgets.lines import Lines, shortened, spread, width_of
+from peft_tui.ui.widgets.lines import Lines, spread, width_of
 from peft_tui.ui.widgets.live_table import Cell
 
 if TYPE_CHECKING:
@@ -98,19 +97,8 @@ class KeyBar(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._places: list[tuple[int, int, Action]] = []
-        self._held = ""
-
-    def _holds(self, words: str) -> None:
-        """Something can be taken back, for so long yet; or not any more."""
-        begins_or_ends = bool(words) is not bool(self._held)
-        self._held = clean_line(words, 120)
-        self._update()
-        if begins_or_ends:
-            self.screen.refresh_bindings()
 
     def on_mount(self) -> None:
-        if hasattr(self.app, "held"):
-            self.watch(self.app, "held", self._holds)
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self._update())
         self._update()
 
@@ -122,9 +110,6 @@ class KeyBar(Lines):
             return
         shown = [a for a in actions_in_force(self.screen) if a.shown and not a.refusal]
         palette = (Cell("ctrl+p", "accent"), Cell(" palette ", "dim")) if self.width >= 100 else ()
-        held = self._held if any(action.action == "undo" for action in shown) else ""
-        if held:
-            shown = [action for action in shown if action.action in ("undo", "help")]
         kept = _fitting(shown, self.width - width_of(palette) - 1)
         cells: list[Cell] = [Cell(" ")]
         self._places = []
@@ -133,8 +118,6 @@ class KeyBar(Lines):
             key = key_name(action.keys[0])
             cells += [Cell(key, "accent"), Cell(f" {action.title.lower()}", "dim"), Cell("  ")]
             self._places.append((start, width_of(tuple(cells)) - 2, action))
-        if held:
-            cells.append(Cell(shortened(held, self.width - width_of((*cells, *palette)) - 1), "warn"))
         self.show([spread(tuple(cells), palette, self.width) if palette else tuple(cells)])
 
     async def on_click(self, event: Click) -> None:

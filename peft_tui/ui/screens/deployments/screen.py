@@ -380,8 +380,6 @@ class DeploymentsScreen(LifeScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While there is nothing, only what can bring something is offered."""
-        if not super().check_action(action, parameters):
-            return False
         if action == "filter" and self._bar.typing:
             return False
         if action == "try_sandbox":
