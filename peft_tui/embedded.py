@@ -23,8 +23,8 @@ _KEYS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "TOKEN_ID", "CREDEN
 class EmbeddedSandbox:
     """One world per directory: the first process serves it, others that come meanwhile use the same one.
 
-    It lies in a file between runs, so that a deployment begun today is still there tomorrow. Should the
-    servers die, they are started again at the same address.
+    It lies in a file between runs, so that a deployment begun today is still there tomorrow. Its servers come
+    up where they were, after a crash and in the next run: addresses that were told lead there still.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -50,7 +50,16 @@ class EmbeddedSandbox:
             environ = await self._join()
             self.url = environ["TOGETHER_BASE_URL"].removesuffix("/together")
             return environ
-        environ = await self._spawn()
+        self._port = self._last_port()
+        try:
+            environ = await self._spawn()
+        except PeftTuiError:
+            if not self._port:
+                raise
+            # Somebody else listens there by now.
+            self._port = 0
+            environ = await self._spawn()
+        self._port_file.write_text(str(self._port))
         self._running_file.touch(0o600)
         self._running_file.write_text(json.dumps(dict(environ)))
         self._watch = asyncio.create_task(self._keep_alive())
@@ -76,6 +85,17 @@ class EmbeddedSandbox:
     @property
     def _running_file(self) -> Path:
         return self._directory / "sandbox-running.json"
+
+    @property
+    def _port_file(self) -> Path:
+        return self._directory / "sandbox-port"
+
+    def _last_port(self) -> int:
+        try:
+            port = int(self._port_file.read_text())
+        except (OSError, ValueError):
+            return 0
+        return port if 0 < port < 65536 else 0
 
     async def _join(self) -> Mapping[str, str]:
         for _ in range(int(START_SECONDS / 0.2)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import httpx
@@ -30,3 +31,20 @@ async def test_a_package_of_our_name_where_we_were_started_is_not_ours(
         await other.stop()
     finally:
         await sandbox.stop()
+
+
+async def test_it_listens_where_it_did_unless_somebody_else_does_by_now(tmp_path: Path) -> None:
+    async def address() -> str:
+        sandbox = EmbeddedSandbox(tmp_path)
+        try:
+            await sandbox.start()
+            return sandbox.url
+        finally:
+            await sandbox.stop()
+
+    first = await address()
+    assert await address() == first
+    with socket.create_server(("127.0.0.1", int(first.rpartition(":")[2]))):
+        assert await address() != first
+    (tmp_path / "sandbox-port").write_text("no port")
+    assert await address()
