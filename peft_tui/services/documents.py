@@ -37,7 +37,7 @@ def deployment_document(deployment: Deployment, brief: Brief | None = None) -> d
         "max_instances": _known(seen.max_instances if seen else None, spec.settings.get("max_instances")),
         "ready_instances": seen.ready_instances if seen else None,
         "usd_per_hour": deployment.usd_per_hour,
-        "price_source": (seen.price_source or None) if seen else None,
+        "price_source": _price_source(deployment),
         "created_at": deployment.created_at,
         "since": deployment.since,
         "observed_at": seen.observed_at if seen else None,
@@ -50,6 +50,14 @@ def deployment_document(deployment: Deployment, brief: Brief | None = None) -> d
         "remote_name": deployment.remote_name,
         "operation": operation_document(deployment.operation) if deployment.operation else None,
     }
+
+
+def _price_source(deployment: Deployment) -> str | None:
+    """Who says what an hour costs: a list that we keep, with its date, or the platform itself."""
+    seen = deployment.observation
+    if seen is None or seen.usd_per_hour is None:
+        return None
+    return seen.price_source or "platform"
 
 
 def operation_document(operation: Operation) -> dict[str, Any]:
