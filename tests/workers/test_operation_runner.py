@@ -613,7 +613,9 @@ class TestAwaitActive:
         assert not task.done()
         await bench.clock.advance(5)
         async with bench.store.database.transaction() as transaction:
-            await bench.store.platforms.listed(transaction, PLATFORM, bench.clock.now())
+            await bench.store.platforms.listed(
+                transaction, PLATFORM, bench.clock.now(), account=bench.wanted.account
+            )
         assert (await finished(task)).state is OperationState.DONE
 
     async def test_after_a_restart_it_waits_on_and_sends_nothing(self, waiting: Any) -> None:
