@@ -612,10 +612,9 @@ class TestAwaitActive:
         await bench.settle()
         assert not task.done()
         await bench.clock.advance(5)
+        row = await bench.row()
         async with bench.store.database.transaction() as transaction:
-            await bench.store.platforms.listed(
-                transaction, PLATFORM, bench.clock.now(), account=bench.wanted.account
-            )
+            await bench.store.platforms.listed(transaction, PLATFORM, bench.clock.now(), account=row.account)
         assert (await finished(task)).state is OperationState.DONE
 
     async def test_after_a_restart_it_waits_on_and_sends_nothing(self, waiting: Any) -> None:
