@@ -77,7 +77,8 @@ async def adopt(backend: Backend, args: argparse.Namespace) -> int:
     if args.json:
         data(deployment_document(adopted))
     else:
-        line(f"{adopted.name}: managed here from now on; {per_hour(_cost(adopted), adopted.is_guess)} now")
+        price = per_hour(adopted.usd_per_hour, adopted.is_guess)
+        line(f"{adopted.name}: managed here from now on; {price} now")
     return 0
 
 
@@ -278,8 +279,4 @@ def _said(row: Deployment, kind: OperationKind) -> str:
     if row.under_way.kind is not kind and any(one.kind is kind for one in row.others):
         doing += f", then {DOING[kind]}"
     ends = kind in (OperationKind.STOP, OperationKind.DELETE)
-    return f"{doing}{', still billing' if ends and _cost(row) else ''} (--wait stays until it is done)"
-
-
-def _cost(deployment: Deployment) -> Any:
-    return deployment.observation.usd_per_hour if deployment.observation else None
+    return f"{doing}{', still billing' if ends and row.bills else ''} (--wait stays until it is done)"

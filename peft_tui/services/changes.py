@@ -88,8 +88,15 @@ def read_changes(deployment: Deployment, typed: Mapping[str, str]) -> dict[str, 
             raise ConfigurationInvalid(f"{shown}: {error.message}", hint="Nothing was sent.") from error
         if value is None and key in (*BOUNDS, "instance_type"):
             raise ConfigurationInvalid(f"{key}: it cannot be empty.", hint="Nothing was sent.")
-        if value != current_value(deployment, key):
-            changes[key] = "" if value is None else value
+        if value == current_value(deployment, key):
+            continue
+        if key == "environment" and value and offers.starts_anew and is_stopped(deployment):
+            # A start takes the secret that lies there: values of other names would never reach it.
+            raise ConfigurationInvalid(
+                "environment: its values go to the platform with a new version, and it is stopped.",
+                hint="Start it, then change it. Nothing was sent.",
+            )
+        changes[key] = "" if value is None else value
     bounds = {key: changes.get(key, current_value(deployment, key)) for key in BOUNDS}
     known = {key: value for key, value in bounds.items() if value is not None}
     if problems := offers.problems(known) if changes.keys() & set(BOUNDS) else {}:

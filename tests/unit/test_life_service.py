@@ -234,6 +234,18 @@ class TestUpdate:
         started = await service.life.start(identity)
         assert started.state is OperationState.QUEUED
 
+    async def test_values_that_a_start_would_not_put_there_are_not_kept_for_it(
+        self, service: Service
+    ) -> None:
+        # BUG: it was kept, and the server was deployed anew with the secret of before.
+        made = deployment(settings={**capabilities("modal").defaults(), "instance_type": "L4"})
+        stopped = seen(Status.STOPPED, instance_type="L4", billed_instances=0)
+        made = replace(made, spec=replace(made.spec, platform="modal"), observation=stopped)
+        identity = await service.added(made)
+        with pytest.raises(ConfigurationInvalid, match="with a new version, and it is stopped"):
+            await service.life.update(identity, {"environment": "WANDB_MODE", "batch_size": "64"})
+        assert current_value(await service.read(identity), "batch_size") != 64
+
     @pytest.mark.parametrize(
         ("changes", "words"),
         [

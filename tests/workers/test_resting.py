@@ -16,6 +16,7 @@ from peft_tui.store import Store
 from peft_tui.workers import crew
 from peft_tui.workers.loop import JITTER, Loop
 from tests.doubles import (
+    AWAITED,
     PLATFORM,
     ScriptedDriver,
     VirtualClock,
@@ -145,7 +146,7 @@ async def test_at_rest_a_platform_is_asked_seldom_and_at_once_when_somebody_look
 
 async def test_what_is_under_way_is_looked_at_as_ever(resting: Resting) -> None:
     resting.backend.rest(True)
-    await intend(resting.backend.store, deployment("wanted"))
+    await intend(resting.backend.store, deployment("wanted"), AWAITED)
     assert len(await resting.pauses(4)) == 4
 
 
