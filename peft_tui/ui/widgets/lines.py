@@ -229,6 +229,10 @@ class Lines(ScrollView, can_focus=False, inherit_bindings=False):
     def on_resize(self, event: Resize) -> None:
         self.post_message(self.Resized(self))
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        # Its column is taken from the lines, before or after the size is told: who composed them counts on it.
+        self.post_message(self.Resized(self))
+
     def notify_style_update(self) -> None:
         """Forget styles that a new theme has changed."""
         super().notify_style_update()

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from peft_tui.backend import Backend
 from peft_tui.domain.ages import took
@@ -19,22 +18,19 @@ from peft_tui.domain.money import usd
 from peft_tui.services.figures import SPANS
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
-from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.metrics import words
 from peft_tui.ui.screens.metrics.charts import compact
+from peft_tui.ui.screens.metrics.reading import COUNTING_SECONDS, FiguresScreen
 from peft_tui.ui.screens.metrics.screen import MetricsScreen
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Lines, spread
 from peft_tui.ui.widgets.live_table import Cell, Column, LiveTable, Row
 from peft_tui.ui.widgets.palette import ActionCommands
-from peft_tui.ui.work import start_work
 
-PERIOD_SECONDS = 30.0
-COUNTING_SECONDS = 1.0
 TREND = 16
 BLOCKS, ASCII_BLOCKS = " ▁▂▃▄▅▆▇█", " .:-=+*#%"
 
@@ -79,13 +75,12 @@ class OverviewTable(LiveTable):
     BINDINGS = named("overview", BINDINGS)
 
 
-class OverviewScreen(Screen[None]):
+class OverviewScreen(FiguresScreen):
     """Every deployment's figures over one range."""
 
     CSS_PATH = "metrics.tcss"
     AUTO_FOCUS = "OverviewTable"
     COMMANDS = {ActionCommands}
-    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "range('15m')", "15 min", show=False, tooltip="The last quarter of an hour."),
@@ -110,8 +105,6 @@ class OverviewScreen(Screen[None]):
         self._loaded = False
         self._sort: tuple[str, bool] = ("cost", True)
         self._by_adapter = False
-        self._reading = False
-        self._unread = False
 
     def compose(self) -> ComposeResult:
         if self.app.sandbox:
@@ -127,49 +120,23 @@ class OverviewScreen(Screen[None]):
             lines.ascii_only = self.app.ascii_only
         self._table.ascii_only = self.app.ascii_only
         self._table.sort = self._sort
-        self.app.notices.changed.subscribe(self, self._store_changed)
-        self.set_interval(PERIOD_SECONDS, self._read_on)
-        self.watch(self.app, "resting", self._rested, init=False)
-        self.read()
 
-    def _store_changed(self, changes: Changes) -> None:
-        if changes.requests:
-            self.read()
+    def _concern(self, changes: Changes) -> bool:
+        return bool(changes.requests)
 
-    def _read_on(self) -> None:
-        if not self.app.resting:
-            self.read()
+    async def _read_once(self) -> None:
+        deployments = await self._backend.store.deployments.all()
+        span = SPANS[self._range]
+        courses = await self._backend.figures.overview(deployments, span, TREND * 2)
+        self._found = list(zip(deployments, courses, strict=True))
+        self._loaded = True
+        self._draw()
+        if self._uncounted:
+            self.set_timer(COUNTING_SECONDS, self.read)
 
-    def _rested(self, before: bool, rests: bool) -> None:
-        if rests:
-            self._draw()
-        elif before:
-            self.read()
-
-    def read(self) -> None:
-        """Read again, soon; never twice at once."""
-        self._unread = True
-        if not self._reading:
-            start_work(self, self._read, group="read")
-
-    async def _read(self) -> None:
-        self._reading = True
-        try:
-            while self._unread:
-                self._unread = False
-                deployments = await self._backend.store.deployments.all()
-                span = SPANS[self._range]
-                courses = await self._backend.figures.overview(deployments, span, TREND * 2)
-                self._found = list(zip(deployments, courses, strict=True))
-                self._loaded = True
-                self._draw()
-                if self._uncounted:
-                    self.set_timer(COUNTING_SECONDS, self.read)
-        except StoreError as error:
-            words_ = f"The figures cannot be read: {clean_line(error, 100)}"
-            self.notify(words_, severity="warning", markup=False)
-        finally:
-            self._reading = False
+    def _not_read(self, error: StoreError) -> None:
+        words_ = f"The figures cannot be read: {clean_line(error, 100)}"
+        self.notify(words_, severity="warning", markup=False)
 
     def _draw(self) -> None:
         if not self.is_mounted:

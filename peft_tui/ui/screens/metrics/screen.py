@@ -14,7 +14,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.screen import Screen
 
 from peft_tui.backend import Backend
 from peft_tui.domain.deployment import Deployment
@@ -24,11 +23,11 @@ from peft_tui.domain.status import word_for
 from peft_tui.services.figures import SPANS, Window
 from peft_tui.store import Changes, StoreError
 from peft_tui.text import clean_line
-from peft_tui.ui.application import Application
 from peft_tui.ui.keymap import named
 from peft_tui.ui.places import Place, PlaceChanged
 from peft_tui.ui.screens.help import show_help
 from peft_tui.ui.screens.metrics import charts, words
+from peft_tui.ui.screens.metrics.reading import COUNTING_SECONDS, FiguresScreen
 from peft_tui.ui.widgets.banner import SandboxBanner
 from peft_tui.ui.widgets.keys import KeyBar
 from peft_tui.ui.widgets.lines import Line, Lines
@@ -36,9 +35,6 @@ from peft_tui.ui.widgets.live_table import Cell
 from peft_tui.ui.widgets.palette import ActionCommands
 from peft_tui.ui.work import start_work
 
-PERIOD_SECONDS = 30.0
-COUNTING_SECONDS = 1.0
-"""While older requests are being counted."""
 LEAST_SPAN, MOST_SPAN = 300.0, 3 * 366 * 86400.0
 ROOMY_HEIGHT = 30
 """From this height on there are lines for every figure."""
@@ -46,13 +42,12 @@ GRID_WIDTH, GRID_HEIGHT = 110, 36
 """From this size on all charts are shown at once."""
 
 
-class MetricsScreen(Screen[None]):
+class MetricsScreen(FiguresScreen):
     """Figures and charts of one deployment."""
 
     CSS_PATH = "metrics.tcss"
     AUTO_FOCUS = None
     COMMANDS = {ActionCommands}
-    app: Application
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "range('15m')", "15 min", show=False, tooltip="The last quarter of an hour."),
@@ -95,8 +90,6 @@ class MetricsScreen(Screen[None]):
         self._cursor: datetime | None = None
         self._chart = 0
         self._pictures: dict[str, tuple[object, charts.Chart]] = {}
-        self._reading = False
-        self._unread = False
         self._trouble = ""
 
     def compose(self) -> ComposeResult:
@@ -114,64 +107,38 @@ class MetricsScreen(Screen[None]):
     def on_mount(self) -> None:
         for lines in self.query(Lines):
             lines.ascii_only = self.app.ascii_only
-        self.app.notices.changed.subscribe(self, self._store_changed)
-        self.set_interval(PERIOD_SECONDS, self._read_on)
-        self.watch(self.app, "resting", self._rested, init=False)
         self._backend.figures.want_price(self._deployment)
         self._arrange()
         self._draw()
-        self.read()
 
     def place(self) -> Place:
         return {"screen": "metrics", "deployment": self._deployment.id, "range": self._range or "1h"}
 
     # Reading
 
-    def _store_changed(self, changes: Changes) -> None:
-        if self._deployment.id in changes.requests or self._deployment.id in changes.deployments:
-            self.read()
+    def _concern(self, changes: Changes) -> bool:
+        return self._deployment.id in changes.requests or self._deployment.id in changes.deployments
 
-    def _read_on(self) -> None:
-        if not self.app.resting:
-            self.read()
-
-    def _rested(self, before: bool, rests: bool) -> None:
-        if rests:
-            self._draw()
-        elif before:
-            self.read()
-
-    def read(self) -> None:
-        """Read again, soon; once more when something came meanwhile, never twice at once."""
-        self._unread = True
-        if not self._reading:
-            start_work(self, self._read, group="read")
-
-    async def _read(self) -> None:
-        self._reading = True
+    async def _read_once(self) -> None:
         figures = self._backend.figures
-        try:
-            while self._unread:
-                self._unread = False
-                current = await self._backend.store.deployments.get(self._deployment.id)
-                self._deployment = current or self._deployment
-                window = await figures.window(self._deployment, self._span, self._points, self._end)
-                course = await figures.course(self._deployment, window)
-                self._trouble = ""
-                if not self._unread:
-                    self._course, self._read_at = course, self._backend.clock.now()
-                    self._draw()
-                    if course.figures.uncounted:
-                        self.set_timer(COUNTING_SECONDS, self.read)
-                if self._price is None:
-                    self._price = await figures.price(self._deployment)
-                    if self._price is not None:
-                        self._draw()
-        except StoreError as error:
-            self._trouble = f"✖ not read: {clean_line(error, 60)}"
+        current = await self._backend.store.deployments.get(self._deployment.id)
+        self._deployment = current or self._deployment
+        window = await figures.window(self._deployment, self._span, self._points, self._end)
+        course = await figures.course(self._deployment, window)
+        self._trouble = ""
+        if not self._unread:
+            self._course, self._read_at = course, self._backend.clock.now()
             self._draw()
-        finally:
-            self._reading = False
+            if course.figures.uncounted:
+                self.set_timer(COUNTING_SECONDS, self.read)
+        if self._price is None:
+            self._price = await figures.price(self._deployment)
+            if self._price is not None:
+                self._draw()
+
+    def _not_read(self, error: StoreError) -> None:
+        self._trouble = f"✖ not read: {clean_line(error, 60)}"
+        self._draw()
 
     @property
     def _points(self) -> int:
