@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +204,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def documentation() -> dict[str, str]:
+@cache
+def documentation() -> Mapping[str, str]:
     """What each setting does: the docstrings below the fields, read from the source."""
     import ast
     import inspect

@@ -11,9 +11,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +23,19 @@ from peft_tui.backend import Backend
 from peft_tui.calls import Calls
 from peft_tui.domain.event import Event
 from peft_tui.domain.inference import PromptRequest, ServedModel, Usage
-from peft_tui.domain.money import Price
 from peft_tui.domain.offers import Account
 from peft_tui.services.lookups import Question, Topic
 from peft_tui.store import Store
 from peft_tui.ui.screens.console.prompt_box import PromptBox
 from tests import driving
-from tests.doubles import TARGET, VirtualClock
+from tests.doubles import VirtualClock
 from tests.driving import Driver, drive
 from tests.endpoints import Say, ScriptedEndpoints
 from tests.figures.loads import load, record
 from tests.figures.test_metrics_screen import watched
 from tests.pictures import viewable
 from tests.seeds import ENVIRON, NOON, FrozenClock, StillBackend, made, populated
+from tests.ui.test_console_looks import ANSWER, PRICED, send
 from tests.ui.test_wizard_scene import MODELS, REPLICATE_FIT, TOGETHER_FIT, adapter_at
 
 Fill = Callable[[Store], Awaitable[None]]
@@ -44,11 +43,6 @@ Play = Callable[[Driver], Awaitable[None]]
 
 SIZES = ((40, 12), (60, 20), (80, 24), (120, 36), (200, 60))
 THEMES = ("peft-dark", "peft-light", "peft-contrast", "peft-ansi")
-PRICED = replace(TARGET, price=Price(Decimal("5.49"), "Together's price", "2026-03-14"))
-ANSWER = (
-    "Thank you for contacting Acme Support. Your order 4711 left our warehouse this morning and should reach"
-    " you on Monday.\n\nYou can follow it under Help, My requests; a lamp that arrives broken is replaced."
-)
 ANSWERS: dict[tuple[str, Topic], Any] = {
     ("together", Topic.ACCOUNT): Account("proj_1", "acme", "project Default"),
     ("replicate", Topic.ACCOUNT): Account("acme", "acme", "organization"),
@@ -89,8 +83,7 @@ class Scene:
 async def asked(at: Driver) -> None:
     """Two prompts answered."""
     for prompt in ("Can I return a lamp?", "Where is my order 4711?"):
-        at.app.screen.query_one(PromptBox).text = prompt
-        await at.press("ctrl+s")
+        await send(at, prompt)
         await at.sees("● 200", "in 11 · out 52", f" {prompt}")
     await at.until(lambda: at.app.screen._target is not None)  # type: ignore[attr-defined]
 

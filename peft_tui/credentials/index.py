@@ -63,7 +63,7 @@ class IndexFile:
     def read(self) -> Index:
         """
         Raises:
-            ConfigurationInvalid: it is there, and is no index.
+            NotUsable: it is there, and is no index.
         """
         try:
             kept = json.loads(self._path.read_text("utf-8"))["kept"]

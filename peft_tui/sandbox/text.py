@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from dataclasses import dataclass
+from typing import Any
 
 _WORD = re.compile(r"\s*\S+\s*$|\s*\S+")
 
@@ -134,3 +135,21 @@ def complete(
         first_token=round((0.16 + rng.random() * 0.12 + len(words) * 0.0004) * scale, 4),
         per_token=round((0.010 + rng.random() * 0.004) * scale, 5),
     )
+
+
+def of_messages(messages: Any) -> str | None:
+    """All that is said in a chat, as one text; None for what are no messages."""
+    if not isinstance(messages, list) or not messages or not all(_is_message(m) for m in messages):
+        return None
+    return "\n".join(_content(message) for message in messages)
+
+
+def _is_message(message: Any) -> bool:
+    return isinstance(message, dict) and isinstance(message.get("role"), str)
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")

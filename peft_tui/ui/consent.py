@@ -92,13 +92,7 @@ class Consent:
         if len({deployment.platform for deployment in able}) > 1:
             raise NotPossible("Settings are each platform's own: mark those of one.")
         changes = await self._app.push_screen_wait(UpdateScreen(self._backend, able, left_out))
-        if not changes:
-            return None
-
-        async def write(deployment: Deployment) -> object:
-            return await self._backend.life.update(deployment.id, changes)
-
-        return write
+        return _by_id(partial(self._backend.life.update, changes=changes)) if changes else None
 
     async def _to_go_back(self, deployment: Deployment) -> Write | None:
         """Which version, then what going back to it does."""
@@ -109,11 +103,7 @@ class Consent:
         before = preview(deployment, OperationKind.ROLLBACK, changes)
         if not await self._agreed(question.asked_about([before], sums([deployment]))):
             return None
-
-        async def write(one: Deployment) -> object:
-            return await self._backend.life.rollback(one.id, version)
-
-        return write
+        return _by_id(partial(self._backend.life.rollback, version=version))
 
     async def _give_up(self, deployment: Deployment) -> object:
         if deployment.to_give_up is None:

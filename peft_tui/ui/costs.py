@@ -50,12 +50,15 @@ async def coming(backend: Backend, previews: Sequence[Preview]) -> str:
 
     low = high = Decimal(0)
     unknown = 0
-    for preview in previews:
-        asked = Question(preview.deployment.platform, Topic.INSTANCE_TYPES)
+    machines: dict[str, object] = {}
+    for platform in {preview.deployment.platform for preview in previews}:
+        asked = Question(platform, Topic.INSTANCE_TYPES)
         answer = await backend.lookups.answer(asked)
+        machines[platform] = answer.value if answer else None
         backend.lookups.want(asked)
+    for preview in previews:
         bounds = preview.deployment.bounds_to_start
-        price = hourly_price(preview.deployment, answer.value if answer else None)
+        price = hourly_price(preview.deployment, machines[preview.deployment.platform])
         if price is None or bounds is None:
             unknown += 1
             continue

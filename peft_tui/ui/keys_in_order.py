@@ -23,38 +23,39 @@ class KeysInOrder(App[None]):
     def __init__(self, *, ansi_color: bool | None = None) -> None:
         super().__init__(ansi_color=ansi_color)
         self._keys: deque[events.Key] = deque()
-        self._key = 0
-        """The number of the one that is under way; 0 for none."""
-        self._given = 0
+        self._under_way: events.Key | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key) or event.is_forwarded:
             await super().on_event(event)
-        elif self._key:
+        elif self._under_way is not None:
             self._keys.append(event)
         else:
             await self._give(event)
 
-    async def _give(self, event: events.Key) -> None:
-        self._given += 1
-        self._key = number = self._given
+    async def _give(self, key: events.Key) -> None:
+        self._under_way = key
         target: DOMNode = self.focused or self.screen
         try:
-            await super().on_event(event)
+            await super().on_event(key)
         finally:
-            asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self.call_later, self._done, number)
-            self._follow(target, number)
+            later = asyncio.get_running_loop().call_later
+            self._patience = later(PATIENCE_SECONDS, self.call_later, self._done, key)
+            self._follow(target, key)
 
-    def _follow(self, node: DOMNode | None, number: int) -> None:
+    def _follow(self, node: DOMNode | None, key: events.Key) -> None:
         """Go the way of the key, through the same queues, behind it."""
         if node is None or node is self:
-            self.call_later(self._done, number)
-        elif not node.call_later(self._follow, node.parent, number):
-            self._follow(node.parent, number)
+            self.call_later(self._done, key)
+        elif not node.call_later(self._follow, node.parent, key):
+            self._follow(node.parent, key)
 
-    async def _done(self, number: int) -> None:
-        if number != self._key:
+    async def _done(self, key: events.Key) -> None:
+        if key is not self._under_way:
             return
-        self._key = 0
+        self._under_way = None
+        if self._patience is not None:
+            self._patience.cancel()
         if self._keys:
             await self._give(self._keys.popleft())

@@ -23,15 +23,10 @@ class Verb(Enum):
     CANCEL = "cancel"
     ROLLBACK = "rollback"
 
-    @property
-    def kind(self) -> OperationKind | None:
-        """None for what is no operation of its own."""
-        return None if self in (Verb.ADOPT, Verb.CANCEL) else OperationKind(self.value)
-
 
 GREYED = (*(verb.value for verb in Verb), "again")
 """The actions that come and go with what is chosen."""
-CHANGING = frozenset({"new", "again", *(verb.value for verb in Verb)})
+CHANGING = frozenset({"new", *GREYED})
 """Actions that change something at a platform, or here what is managed."""
 VERBS = {verb.value: verb for verb in Verb}
 
@@ -65,9 +60,7 @@ def why_not(verb: Verb, deployment: Deployment) -> str:
             return reasons.why_not_adopt(deployment)
         if verb is Verb.CANCEL:
             return _why_not_cancel(deployment)
-        kind = verb.kind
-        assert kind is not None
-        return reasons.why_not(deployment, kind)
+        return reasons.why_not(deployment, OperationKind(verb.value))
     except PeftTuiError as error:
         # A platform that this version does not know: a newer one wrote it.
         return error.message

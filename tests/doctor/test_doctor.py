@@ -18,7 +18,7 @@ from peft_tui.doctor import Finding, Level, machine
 from peft_tui.doctor.network import certificates, network
 from peft_tui.doctor.terminal import ancestors, terminal
 from peft_tui.drivers import reach
-from peft_tui.sandbox import Sandbox
+from peft_tui.sandbox import Sandbox, run_sandbox
 from peft_tui.store import Store
 from peft_tui.store.examine import examine
 from tests.credentials.conftest import Open, keyring, open_vault
@@ -137,10 +137,8 @@ class TestKeys:
 class TestNetwork:
     @pytest.fixture
     async def sandbox(self) -> AsyncIterator[Sandbox]:
-        made = Sandbox(seed=1, speed=0.0)
-        await made.start()
-        yield made
-        await made.stop()
+        async with run_sandbox() as made:
+            yield made
 
     async def test_a_platform_that_answers_is_timed_and_given_no_key(self, sandbox: Sandbox) -> None:
         environ = {name: sandbox.env[name] for name in ("TOGETHER_API_KEY", "TOGETHER_BASE_URL")}

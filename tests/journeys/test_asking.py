@@ -15,7 +15,7 @@ from peft_tui.domain.adapter import AdapterSource
 from peft_tui.domain.operation import OperationState
 from peft_tui.domain.spec import DeploymentSpec
 from peft_tui.drivers import capabilities
-from peft_tui.sandbox import Sandbox
+from peft_tui.sandbox import Sandbox, run_sandbox
 from tests.journeys.walking import LONG
 from tests.life import LLAMA, Life, SandboxClock, at_platform, directory
 from tests.servers import PROGRAM
@@ -39,20 +39,20 @@ READY_LATE = 200.0
 @pytest.fixture
 async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     """One deployment a platform, up. Its time all but stands: an answer goes on when the test moves it."""
-    running = Sandbox(seed=1, speed=0.0)
-    await running.start()
-    backend = await Backend.open(tmp_path / "data", running.env, SandboxClock(running))
-    for platform, (_, settings) in SERVED.items():
-        lived = Life(backend, running, platform)
-        try:
-            operation = await lived.run(await backend.deployments.deploy(_spec(platform, tmp_path, settings)))
-            assert operation.state is OperationState.DONE, operation.error
-        finally:
-            await lived.network.close()
-    await backend.close()
-    running.clock.set_speed(STANDING)
-    yield running
-    await running.stop()
+    async with run_sandbox() as running:
+        backend = await Backend.open(tmp_path / "data", running.env, SandboxClock(running))
+        for platform, (_, settings) in SERVED.items():
+            lived = Life(backend, running, platform)
+            try:
+                operation = await lived.run(
+                    await backend.deployments.deploy(_spec(platform, tmp_path, settings))
+                )
+                assert operation.state is OperationState.DONE, operation.error
+            finally:
+                await lived.network.close()
+        await backend.close()
+        running.clock.set_speed(STANDING)
+        yield running
 
 
 def _spec(platform: str, tmp_path: Path, settings: dict[str, Any]) -> DeploymentSpec:

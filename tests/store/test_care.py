@@ -28,7 +28,18 @@ from peft_tui.store.care import back_up, backup_is_due, backup_path, identity, m
 from peft_tui.store.migrations import MIGRATIONS
 from peft_tui.workers.keeper import Keeper
 from peft_tui.workers.refresh import Refresh
-from tests.doubles import NOON, PLATFORM, ScriptedDriver, VirtualClock, deployment, intend, remote, see, seen
+from tests.doubles import (
+    NOON,
+    PATIENCE_SECONDS,
+    PLATFORM,
+    ScriptedDriver,
+    VirtualClock,
+    deployment,
+    intend,
+    remote,
+    see,
+    seen,
+)
 
 PAGE = 4096
 
@@ -457,19 +468,19 @@ async def test_what_is_deleted_while_a_backup_is_written_does_not_come_back_with
 
     def slow(part: Path) -> None:
         written.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE_SECONDS)
         to_disk(part)
 
     monkeypatch.setattr(care, "_to_disk", slow)
     backup = threading.Thread(target=back_up, args=(path,))
     backup.start()
-    assert await asyncio.to_thread(written.wait, 10)
+    assert await asyncio.to_thread(written.wait, PATIENCE_SECONDS)
     forget = asyncio.create_task(care.forget_backup(path))
     await asyncio.sleep(0.05)
     assert not forget.done()
     go_on.set()
     await forget
-    backup.join(10)
+    backup.join(PATIENCE_SECONDS)
     assert not backup_path(path).exists()
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from peft_tui.ui.terminal import ASK_BACKGROUND, Answers, is_light
 from tests.terminal import Terminal
+from tests.ui.test_app import ROOT, still
 
-ROOT = Path(__file__).parents[2]
 WHITE = "\x1b]11;rgb:ffff/ffff/ffff\x1b\\"
 LIGHT, DARK = "251;251;249", "21;23;28"
 """The backgrounds of our themes, as they are written."""
@@ -70,10 +69,6 @@ def test_the_half_of_an_answer_is_never_typed() -> None:
 def test_what_is_typed_passes_as_it_is(keys: str) -> None:
     answers = Answers()
     assert answers.take(keys)[0] + answers.take("")[0] == keys
-
-
-def still(directory: Path) -> list[str]:
-    return [sys.executable, "-m", "tests.seeds", str(directory), "populated"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from textual.widgets import Input, TextArea
 
 from peft_tui.ui import keys_in_order
 from peft_tui.ui.keys_in_order import KeysInOrder
+from tests.doubles import until
 from tests.driving import Driver, drive
 
 
@@ -79,6 +80,5 @@ async def test_a_field_that_never_ends_with_its_key_does_not_hold_the_others(
         at = Driver(pilot)
         together(at, "a", "f5", "f5")
         # The pilot waits for every widget, and one of them does not answer.
-        while app.counted < 2:
-            await asyncio.sleep(0.001)
+        await until(lambda: app.counted == 2, "the keys behind it never came")
         ended.set()

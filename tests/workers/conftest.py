@@ -6,12 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from peft_tui.sandbox import Sandbox
+from peft_tui.sandbox import Sandbox, run_sandbox
 
 
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
-    made = Sandbox(seed=1, speed=0.0)
-    await made.start()
-    yield made
-    await made.stop()
+    async with run_sandbox() as made:
+        yield made

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from peft_tui.domain.errors import NotFound, PlatformFailed
+from peft_tui.drivers.hosts import Urgency
 from peft_tui.drivers.modal.connection import Connection
 from peft_tui.drivers.modal.progress import Meter
 from peft_tui.text import clean_line
@@ -48,8 +49,8 @@ class Volumes:
     async def _open(self, name: str, *, seconds: float | None = None) -> AsyncIterator[tuple[Any, Any]]:
         """The open volume, and the client."""
         modal = (await self.connection.loaded()).modal
-        long = {"urgency": None, "seconds": seconds} if seconds else {}
-        async with self.connection.asking(safe=True, **long) as client:  # type: ignore[arg-type]
+        urgency = Urgency.NORMAL if seconds is None else None
+        async with self.connection.asking(safe=True, urgency=urgency, seconds=seconds) as client:
             volume = modal.Volume.from_name(name, environment_name=self.connection.environment)
             await volume.hydrate.aio(client)
             yield volume, client

@@ -51,20 +51,9 @@ def _prompt(data: dict[str, Any], chat: bool) -> str:
         if not isinstance(prompt, str):
             raise Wrong(400, "prompt: Field required", "BadRequestError", "prompt")
         return prompt
-    messages = data.get("messages")
-    if (
-        not isinstance(messages, list)
-        or not messages
-        or not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in messages)
-    ):
+    if (said := text.of_messages(data.get("messages"))) is None:
         raise Wrong(400, "messages: Field required", "BadRequestError", "messages")
-    texts: list[str] = []
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, list):
-            content = " ".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
-        texts.append(str(content or ""))
-    return "\n".join(texts)
+    return said
 
 
 def _asked(inside: Inside, data: dict[str, Any], chat: bool) -> Asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from google.protobuf.message import Message
 from grpclib.const import Status
@@ -80,24 +81,22 @@ def _series(
     return rows
 
 
-@rpc("ServerGetMetrics")
-def server_metrics(call: Call, request: pb.ServerGetMetricsRequest) -> Message:
+def _load(call: Call, request: pb.ServerGetMetricsRequest | pb.FunctionGetMetricsRequest) -> dict[str, Any]:
     function = call.function(request.function_id)
     start, end = window(call, request.since, request.until, LONGEST_SERIES)
     width = _bucket(start, end, request.bucket_secs)
     series = _series(call, function, start, end, width, _groups(request.groups))
-    return pb.ServerGetMetricsResponse(since=stamp(start), until=stamp(end), bucket_secs=width, series=series)
+    return {"since": stamp(start), "until": stamp(end), "bucket_secs": width, "series": series}
+
+
+@rpc("ServerGetMetrics")
+def server_metrics(call: Call, request: pb.ServerGetMetricsRequest) -> Message:
+    return pb.ServerGetMetricsResponse(**_load(call, request))
 
 
 @rpc("FunctionGetMetrics")
 def function_metrics(call: Call, request: pb.FunctionGetMetricsRequest) -> Message:
-    function = call.function(request.function_id)
-    start, end = window(call, request.since, request.until, LONGEST_SERIES)
-    width = _bucket(start, end, request.bucket_secs)
-    series = _series(call, function, start, end, width, _groups(request.groups))
-    return pb.FunctionGetMetricsResponse(
-        since=stamp(start), until=stamp(end), bucket_secs=width, series=series
-    )
+    return pb.FunctionGetMetricsResponse(**_load(call, request))
 
 
 @rpc("ServerRequestFetch")

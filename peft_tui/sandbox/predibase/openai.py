@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from peft_tui.sandbox import text
 from peft_tui.sandbox.predibase import serving
 from peft_tui.sandbox.predibase.access import Call
 from peft_tui.sandbox.predibase.errors import engine as engine_error
@@ -23,10 +24,9 @@ FINISH = {"eos_token": "stop", "length": "length", "stop_sequence": "content_fil
 async def chat(call: Call) -> web.StreamResponse:
     """`POST /v1/chat/completions`."""
     body = await call.body()
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(_is_message(m) for m in messages):
+    if (said := text.of_messages(body.get("messages"))) is None:
         raise invalid("`messages` must be a list of {role, content}")
-    return await _complete(call, body, "\n".join(_content(message) for message in messages), chat=True)
+    return await _complete(call, body, said, chat=True)
 
 
 async def completions(call: Call) -> web.StreamResponse:
@@ -47,17 +47,6 @@ async def classify(call: Call) -> web.StreamResponse:
     """`POST /classify`: these bases do not."""
     serving.serving_deployment(call)
     raise engine_error(500, "classification_failure", "Classification failed: model does not support it")
-
-
-def _is_message(message: Any) -> bool:
-    return isinstance(message, dict) and isinstance(message.get("role"), str)
-
-
-def _content(message: dict[str, Any]) -> str:
-    content = message.get("content")
-    if isinstance(content, list):
-        content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return str(content or "")
 
 
 def _number(body: dict[str, Any], key: str, low: float) -> float | None:

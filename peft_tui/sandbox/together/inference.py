@@ -23,20 +23,9 @@ def _prompt(body: dict[str, Any], chat: bool) -> str:
         if not isinstance(body.get("prompt"), str):
             raise _invalid("prompt is required", "prompt")
         return str(body["prompt"])
-    messages = body.get("messages")
-    if (
-        not isinstance(messages, list)
-        or not messages
-        or not all(isinstance(m, dict) and isinstance(m.get("role"), str) for m in messages)
-    ):
+    if (said := text.of_messages(body.get("messages"))) is None:
         raise _invalid("messages must be a non-empty list of {role, content}", "messages")
-    texts: list[str] = []
-    for message in messages:
-        content = message.get("content")
-        if isinstance(content, list):
-            content = " ".join(str(p.get("text", "")) for p in content if isinstance(p, dict))
-        texts.append(str(content or ""))
-    return "\n".join(texts)
+    return said
 
 
 def _invalid(message: str, param: str | None = None) -> Refusal:

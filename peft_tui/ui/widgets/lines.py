@@ -230,7 +230,7 @@ class Lines(ScrollView, can_focus=False, inherit_bindings=False):
         self.post_message(self.Resized(self))
 
     def watch_show_vertical_scrollbar(self) -> None:
-        # Its column is taken from the lines, before or after the size is told: who composed them counts on it.
+        # Its column is taken from the lines, before or after their size is told.
         self.post_message(self.Resized(self))
 
     def notify_style_update(self) -> None:

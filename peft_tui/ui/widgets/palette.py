@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,9 @@ font may lack."""
 class _Listed(Provider):
     """Commands that can all be looked through. Nothing of them is markup: it may quote a platform."""
 
+    @abstractmethod
     def _commands(self) -> Iterator[tuple[str, str, str, Callable[[], object]]]:
         """Title, key, a sentence, and what it does."""
-        raise NotImplementedError
 
     async def discover(self) -> Hits:
         for title, key, words, run in self._commands():
@@ -84,17 +85,20 @@ class DeploymentCommands(Provider):
 
     async def search(self, query: str) -> Hits:
         screen: Any = self.screen
-        for score, deployment in self._named(query):
+        named = cache(self._named)
+        for score, deployment in named(query):
             name = clean_line(deployment.name, 120)
             yield Hit(score, _shown(name), partial(screen.go_to, deployment.id), text=name)
         words = query.lower().split()
+        if len(words) < 2:
+            return
         for action in self._actions():
             verb = next((w for w in words if len(w) > 1 and action.title.lower().startswith(w)), None)
             if verb is None:
                 continue
             rest = list(words)
             rest.remove(verb)
-            for score, deployment in self._named(" ".join(rest)) if rest else ():
+            for score, deployment in named(" ".join(rest)):
                 text = f"{action.title} {clean_line(deployment.name, 120)}"
                 run = partial(screen.act_on, action.action, deployment)
                 yield Hit(score, _shown(text), run, text=text, help=_shown(action.sentence))
