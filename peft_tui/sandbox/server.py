@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
@@ -41,6 +42,9 @@ log = logging.getLogger("peft_tui.sandbox")
 HOST = "127.0.0.1"
 LARGEST_BODY = 128 * 1024 * 1024
 LONGEST_LOG = 200_000
+RECEIVED_AHEAD, SEGMENT = 16 * 1024, 1400
+"""Bytes that the system takes in unasked, and those of one segment, as on a real line. With loopback's own,
+both ends take most of an upload at once, whatever its pace."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -268,9 +272,15 @@ class Sandbox:
     async def _listen(self, app: web.Application, port: int) -> int:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await runner.setup()
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVED_AHEAD)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, SEGMENT)
         try:
-            await web.TCPSite(runner, HOST, port, reuse_address=True).start()
+            listening.bind((HOST, port))
+            await web.SockSite(runner, listening).start()
         except OSError as error:
+            listening.close()
             await runner.cleanup()
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 reason = "is already in use" if error.errno == errno.EADDRINUSE else "may not be used"

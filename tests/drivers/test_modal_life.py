@@ -38,6 +38,7 @@ from peft_tui.services.copies import of_request
 from peft_tui.services.prompts import Prompts, Question
 from peft_tui.workers.inference import InferenceWorker
 from tests.credentials.conftest import CHEAP
+from tests.doubles import until
 from tests.life import Life, at_platform, directory, hub, life, write_adapter
 
 L40S: dict[str, Any] = {"instance_type": "L40S", "hub_token": "yes"}
@@ -416,6 +417,30 @@ async def test_twelve_megabytes_go_up_with_a_moving_count(tmp_path: Path) -> Non
         assert counts == sorted(counts) and counts[-1] == size
         assert len({done for done in counts if 0 < done < size}) > 3, "it moves"
         await lived.driver.act("verify", replace(context, outputs=outputs))
+
+
+async def test_the_count_goes_up_with_the_line_and_does_not_run_ahead_of_it(tmp_path: Path) -> None:
+    """Most of it lay in the buffers of both ends at once, and 99 % was told for as long as the line took."""
+    async with life(tmp_path, "modal") as lived:
+        lived.sandbox.world.modal.knobs.upload_bytes_per_second = 1e6
+        # All but stopped: a clock that stands holds nothing back.
+        lived.sandbox.clock.set_speed(1e-6)
+        big = write_adapter(tmp_path / "big", rank=256, layers=100)
+        size = sum(size for _, size in read_directory(str(big)).files)
+        told: list[tuple[int | None, int | None]] = []
+        context = upload_of(lived, replace(directory(tmp_path), reference=str(big)), told)
+        upload = asyncio.create_task(lived.driver.act("upload", context))
+        await until(lambda: len(told) > 3)
+        before = -1
+        while len(told) > before:
+            before = len(told)
+            await asyncio.sleep(0.1)
+        assert (told[-1][0] or 0) < size / 2, "the world stands still"
+        while not upload.done():
+            lived.sandbox.clock.advance(1)
+            await asyncio.sleep(0.01)
+        await upload
+        assert told[-1] == (size, size)
 
 
 async def test_an_upload_that_is_cut_is_begun_again_and_half_of_it_is_never_deployed(
